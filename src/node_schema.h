@@ -1,0 +1,35 @@
+/*
+ * node_schema.h
+ *
+ * What plshard keeps on each node: schema plshard_node, plain SQL objects.
+ *
+ *   plshard_node.transaction (gid text PRIMARY KEY, state text NOT NULL)
+ *       one row a committed distributed transaction (PROTOCOL rule 7)
+ *   plshard_node."epoch_<cluster id>", a sequence
+ *       its last_value is the newest epoch that this node has seen
+ *   plshard_node.lock_not_taken() returns boolean
+ *       raises SQLSTATE PS001: a write's lock was not free at once
+ *   plshard_node.epoch_is_old() returns boolean
+ *       raises SQLSTATE PS002: the front's map is older than the node's epoch
+ *
+ * All of it is usable by every role that may connect (writes of any user take
+ * locks and read the epoch).
+ */
+#ifndef PLSHARD_NODE_SCHEMA_H
+#define PLSHARD_NODE_SCHEMA_H
+
+#include "cluster.h"
+
+#define SQLSTATE_LOCK_NOT_TAKEN MAKE_SQLSTATE('P','S','0','0','1')
+#define SQLSTATE_EPOCH_IS_OLD MAKE_SQLSTATE('P','S','0','0','2')
+
+/*
+ * The commands that create, or complete, the schema for a cluster on a node:
+ * idempotent, each a single statement; *nstatements says how many.  palloc'd.
+ */
+extern const char *const *plshard_node_schema(const ClusterMap *map, int *nstatements);
+
+/* The quoted, qualified name of the cluster's epoch sequence.  palloc'd. */
+extern char *plshard_epoch_sequence(const ClusterMap *map);
+
+#endif							/* PLSHARD_NODE_SCHEMA_H */

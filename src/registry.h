@@ -1,0 +1,39 @@
+/*
+ * registry.h
+ *
+ * Changes of placements that commit by themselves, whatever becomes of the
+ * caller's transaction: done by a short-lived background worker in the
+ * registry's database (the front's own).
+ */
+#ifndef PLSHARD_REGISTRY_H
+#define PLSHARD_REGISTRY_H
+
+#include "cluster.h"
+
+typedef enum RegistryOutcome
+{
+	REGISTRY_DONE,				/* committed (or it already was so) */
+	REGISTRY_REFUSED,			/* last active placement; or the epoch is not the expected one */
+	REGISTRY_FAILED				/* no worker, time-out, error: nothing is known to have changed */
+} RegistryOutcome;
+
+/*
+ * Makes every active placement of a node inactive and raises the epoch, in one
+ * transaction; refused where the node holds the last active placement of some
+ * shard (PROTOCOL rule 16).  *message (palloc'd) says why it was not done.
+ */
+extern RegistryOutcome plshard_registry_evict(const ClusterMap *map, int node, char **message);
+
+/*
+ * Makes one placement active and sets the epoch to new_epoch, if the epoch is
+ * still expected_epoch (PROTOCOL rule 20); refused otherwise.
+ */
+extern RegistryOutcome plshard_registry_activate(const ClusterMap *map, int64 shard_id,
+												 int32 node_id, int64 expected_epoch,
+												 int64 new_epoch, char **message);
+
+/* Raises the epoch to at least "epoch": a node has seen one that was never used. */
+extern RegistryOutcome plshard_registry_advance(const ClusterMap *map, int64 epoch,
+												char **message);
+
+#endif							/* PLSHARD_REGISTRY_H */

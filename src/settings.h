@@ -1,0 +1,17 @@
+/*
+ * settings.h
+ *
+ * The GUCs.
+ */
+#ifndef PLSHARD_SETTINGS_H
+#define PLSHARD_SETTINGS_H
+
+#include "postgres.h"
+
+extern bool plshard_log_remote_commands;	/* plshard.log_remote_commands */
+extern int	plshard_max_connections_per_node;	/* plshard.max_connections_per_node */
+extern int	plshard_max_prepared_statements;	/* plshard.max_prepared_statements, a connection */
+
+extern void plshard_settings_init(void);
+
+#endif							/* PLSHARD_SETTINGS_H */
