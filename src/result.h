@@ -95,8 +95,9 @@ extern void plshard_init_tuple_sink(TupleSink *tuples, RowDecoder *decoder,
 									Tuplestorestate *store, MemoryContext context);
 
 /*
- * A digest of a multiset of rows: equal digests mean equal rows in any order,
- * but for one chance in 2^128 or so.  Zero it to begin.
+ * A digest of a multiset of rows: equal rows in any order have equal digests,
+ * and different ones do not, but for a collision of two 64-bit hashes at once
+ * (they are not cryptographic).  Zero it to begin.
  */
 typedef struct RowDigest
 {

@@ -23,7 +23,7 @@ typedef enum WireMethod
 	WIRE_INT4,					/* and float4, oid */
 	WIRE_INT8,					/* and float8 */
 	WIRE_BYTES,					/* bytea */
-	WIRE_CHARACTERS				/* text, varchar */
+	WIRE_CHARACTERS				/* text and its kin: the same in both formats */
 } WireMethod;
 
 /*
@@ -32,6 +32,12 @@ typedef enum WireMethod
  * of the type travel as text.
  */
 extern Oid	plshard_wire_type(Oid type);
+
+/*
+ * Whether values of exactly this type travel in binary.  Takes any Oid, also a
+ * node's that means something else, or nothing, here.
+ */
+extern bool plshard_is_wire_type(Oid type);
 
 /*
  * The type's name for remote SQL, without a typmod, quoted where necessary:
@@ -61,8 +67,8 @@ typedef struct ParamEncoder
 } ParamEncoder;
 
 /*
- * Prepares for parameters of the (non-polymorphic) type; what is cached lives
- * in "context".  Throws 42883 where a type has no output function.
+ * Prepares for parameters of the type (no polymorphic one); what is cached
+ * lives in "context".
  */
 extern void plshard_init_encoder(ParamEncoder *encoder, Oid type, MemoryContext context);
 
@@ -81,14 +87,16 @@ typedef struct ColumnDecoder
 	const char *name;			/* for errors */
 	Oid			type;
 	int32		typmod;
+	Oid			base_type;		/* of a domain; else the type */
 	Oid			wire_type;		/* InvalidOid: cannot be read in binary */
 	WireMethod	method;
 	bool		converts;		/* receive converts from client_encoding */
-	bool		is_domain;		/* looks at NULLs, too */
-	FmgrInfo	input;
+	FmgrInfo	input;			/* of the base type */
 	Oid			input_param;
 	FmgrInfo	receive;		/* only if wire_type is valid */
 	Oid			receive_param;
+	void	   *domain_cache;	/* domain_check's */
+	MemoryContext context;
 } ColumnDecoder;
 
 /*
@@ -100,8 +108,9 @@ extern void plshard_init_decoder(ColumnDecoder *decoder, Oid type, int32 typmod,
 
 /*
  * Throws 42804 unless the column of the result can be read by the decoder:
- * in binary its type must be the expected one.  Text is not checked: the
- * input function does that.  Once for each result, before its values are read.
+ * in binary its type must be the expected one (text and varchar pass for each
+ * other).  Text is not checked: the input function does that.  Once for each
+ * result, before its values are read.
  */
 extern void plshard_check_column(const ColumnDecoder *decoder, const PGresult *result, int column);
 
