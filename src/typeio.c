@@ -259,46 +259,34 @@ pin_output_settings(void)
 }
 
 /*
- * Between these two, send and receive functions leave characters alone: the
- * other side is the node's session, which has the database's encoding, and not
- * the client's.  Returns what end_own_encoding needs; an error must pass by it.
+ * Send and receive functions convert characters between the database's and the
+ * client's encoding.  The node's session is not the client: it has the
+ * database's encoding.
  */
-static int
-begin_own_encoding(void)
+static bool
+must_switch_encoding(bool converts)
+{
+	return converts && pg_get_client_encoding() != GetDatabaseEncoding();
+}
+
+/* No inlining: setjmp would cost the usual path its registers. */
+static pg_noinline bytea *
+send_in_own_encoding(ParamEncoder *encoder, Datum value)
 {
 	int			client_encoding = pg_get_client_encoding();
+	bytea	   *bytes;
 
-	(void) SetClientEncoding(GetDatabaseEncoding());
-	return client_encoding;
-}
-
-static void
-end_own_encoding(int client_encoding)
-{
-	if (SetClientEncoding(client_encoding) < 0)
-		elog(FATAL, "could not restore client_encoding");
-}
-
-static bytea *
-call_send(ParamEncoder *encoder, Datum value)
-{
-	bytea	   *sent;
-	int			client_encoding;
-
-	if (!encoder->converts || pg_get_client_encoding() == GetDatabaseEncoding())
-		return SendFunctionCall(&encoder->function, value);
-
-	client_encoding = begin_own_encoding();
 	PG_TRY();
 	{
-		sent = SendFunctionCall(&encoder->function, value);
+		(void) SetClientEncoding(GetDatabaseEncoding());
+		bytes = SendFunctionCall(&encoder->function, value);
 	}
 	PG_FINALLY();
 	{
-		end_own_encoding(client_encoding);
+		(void) SetClientEncoding(client_encoding);	/* it was in use, so it cannot fail */
 	}
 	PG_END_TRY();
-	return sent;
+	return bytes;
 }
 
 /* Returns the bytes of a value that is not NULL. */
@@ -346,7 +334,9 @@ encode_value(ParamEncoder *encoder, Datum value, int *length)
 			}
 		case WIRE_FUNCTION:
 			{
-				bytea	   *bytes = call_send(encoder, value);
+				bytea	   *bytes = must_switch_encoding(encoder->converts) ?
+					send_in_own_encoding(encoder, value) :
+					SendFunctionCall(&encoder->function, value);
 
 				*length = VARSIZE(bytes) - VARHDRSZ;
 				return VARDATA(bytes);
@@ -483,31 +473,23 @@ check_length(int length, int expected)
 				 errmsg("binary value has %d bytes instead of %d", length, expected)));
 }
 
-static Datum
-call_receive(ColumnDecoder *decoder, char *bytes, int length)
+static pg_noinline Datum
+receive_in_own_encoding(ColumnDecoder *decoder, StringInfo buffer)
 {
-	StringInfoData buffer = {.data = bytes, .len = length};
+	int			client_encoding = pg_get_client_encoding();
 	Datum		value;
-	int			client_encoding;
 
-	if (!decoder->converts || pg_get_client_encoding() == GetDatabaseEncoding())
-		value = ReceiveFunctionCall(&decoder->receive, &buffer,
-									decoder->receive_param, decoder->typmod);
-	else
+	PG_TRY();
 	{
-		client_encoding = begin_own_encoding();
-		PG_TRY();
-		{
-			value = ReceiveFunctionCall(&decoder->receive, &buffer,
-										decoder->receive_param, decoder->typmod);
-		}
-		PG_FINALLY();
-		{
-			end_own_encoding(client_encoding);
-		}
-		PG_END_TRY();
+		(void) SetClientEncoding(GetDatabaseEncoding());
+		value = ReceiveFunctionCall(&decoder->receive, buffer,
+									decoder->receive_param, decoder->typmod);
 	}
-	check_length(length, buffer.cursor);
+	PG_FINALLY();
+	{
+		(void) SetClientEncoding(client_encoding);
+	}
+	PG_END_TRY();
 	return value;
 }
 
@@ -555,7 +537,16 @@ decode_binary(ColumnDecoder *decoder, char *bytes, int length)
 		case WIRE_CHARACTERS:
 			return decode_characters(bytes, length);
 		case WIRE_FUNCTION:
-			return call_receive(decoder, bytes, length);
+			{
+				StringInfoData buffer = {.data = bytes, .len = length};
+				Datum		value = must_switch_encoding(decoder->converts) ?
+					receive_in_own_encoding(decoder, &buffer) :
+					ReceiveFunctionCall(&decoder->receive, &buffer,
+										decoder->receive_param, decoder->typmod);
+
+				check_length(length, buffer.cursor);
+				return value;
+			}
 		case WIRE_TEXT:			/* plshard_check_column let it not pass */
 			break;
 	}
