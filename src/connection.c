@@ -224,6 +224,7 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	conn->password_required = info.password_required;
 	conn->checked_generation = generation;
 	conn->used_before = false;
+	conn->condemned = false;
 	conn->last_heard = plshard_clock();
 
 	if (!AcquireExternalFD())

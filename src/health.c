@@ -313,9 +313,12 @@ run_probes(Probe *probes, int nprobes, const ClusterMap *map, Oid userid)
 	}
 }
 
-/* Probes a node and, if asked for, up to three others; true where it answers. */
+/*
+ * Probes a node (unless it is known to be dead) and, if asked for, up to three
+ * others; true where it answers.
+ */
 static bool
-probe_nodes(const ClusterMap *map, int node, Oid userid, bool *other_answers)
+probe_nodes(const ClusterMap *map, int node, Oid userid, bool known_dead, bool *other_answers)
 {
 	Probe		probes[4];
 	int			nprobes = 1;
@@ -327,6 +330,8 @@ probe_nodes(const ClusterMap *map, int node, Oid userid, bool *other_answers)
 		probes[nprobes++].node = (node + i) % map->nnodes;
 	for (int i = 0; i < nprobes; i++)
 		probes[i].again = plshard_clock();	/* PROBE_PAUSED until then */
+	if (known_dead)
+		probes[0].state = PROBE_FAILED;
 
 	PG_TRY();
 	{
@@ -349,23 +354,27 @@ probe_nodes(const ClusterMap *map, int node, Oid userid, bool *other_answers)
 bool
 plshard_node_answers(const ClusterMap *map, int node, Oid userid)
 {
-	return probe_nodes(map, node, userid, NULL);
+	return probe_nodes(map, node, userid, false, NULL);
 }
 
 NodeVerdict
-plshard_judge_node(const ClusterMap *map, int node, Oid userid, bool failed, char **message)
+plshard_judge_node(const ClusterMap *map, int node, Oid userid,
+				   NodeSuspicion suspicion, char **message)
 {
-	bool		other_answers = failed;
-
 	*message = NULL;
-	if (!failed && probe_nodes(map, node, userid, &other_answers))
-		return NODE_ANSWERS;
-	if (!other_answers)
+	if (suspicion != NODE_FAILED)
 	{
-		*message = pstrdup(map->nnodes > 1 ?
-						   "no other node of the cluster answers either" :
-						   "it is the only node of the cluster");
-		return NODE_NOT_EVICTED;
+		bool		other_answers = false;
+
+		if (probe_nodes(map, node, userid, suspicion == NODE_SILENT, &other_answers))
+			return NODE_ANSWERS;
+		if (!other_answers)
+		{
+			*message = pstrdup(map->nnodes > 1 ?
+							   "no other node of the cluster answers either" :
+							   "it is the only node of the cluster");
+			return NODE_NOT_EVICTED;
+		}
 	}
 
 	switch (plshard_registry_evict(map, node, message))

@@ -18,6 +18,13 @@ extern bool plshard_node_looks_dead(const ClusterMap *map, int node);
 /* Says what a session has just seen. */
 extern void plshard_node_seen(const ClusterMap *map, int node, bool alive);
 
+typedef enum NodeSuspicion
+{
+	NODE_SUSPECT,				/* to be probed */
+	NODE_SILENT,				/* has failed a probe just now */
+	NODE_FAILED					/* has failed alone: no probe can excuse that */
+} NodeSuspicion;
+
 typedef enum NodeVerdict
 {
 	NODE_ANSWERS,
@@ -33,12 +40,11 @@ typedef enum NodeVerdict
 extern bool plshard_node_answers(const ClusterMap *map, int node, Oid userid);
 
 /*
- * What becomes of a node that failed in a write: probed, unless "failed" says
- * that it has done enough to be evicted; evicted where it fails the probe while
- * another node answers.  Emits a WARNING when it is evicted.  *message
- * (palloc'd) says why it was not.
+ * What becomes of a node that failed in a write: evicted where it fails a probe
+ * while another node answers.  Emits a WARNING when it is evicted.  *message
+ * (palloc'd, or NULL) says why it was not.
  */
-extern NodeVerdict plshard_judge_node(const ClusterMap *map, int node, Oid userid, bool failed,
-									  char **message);
+extern NodeVerdict plshard_judge_node(const ClusterMap *map, int node, Oid userid,
+									  NodeSuspicion suspicion, char **message);
 
 #endif							/* PLSHARD_HEALTH_H */

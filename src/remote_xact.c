@@ -204,9 +204,10 @@ collect_participant(NodeConn *conn, void *arg)
 
 	if (conn->xact_depth == 0 && !conn->xact_lost)
 		return;
-	if (conn->xact_depth > 0 && !conn->xact_wrote)
+	if (!conn->xact_wrote)
 	{
 		/* it only read: nobody waits for its end */
+		conn->xact_lost = false;
 		release_call(conn, NULL);
 		plshard_conn_send_plain(conn, "COMMIT", PENDING_XACT, NULL, 0, false);
 		plshard_conn_send_sync(conn, NULL);
@@ -440,7 +441,7 @@ commit_remote(void)
 			continue;
 		map = plshard_cluster_reload(p->conn->key.server_oid);
 		if (plshard_judge_node(map, plshard_cluster_node_by_id(map, p->conn->key.node_id),
-							   p->conn->key.userid, true, &message) != NODE_EVICTED)
+							   p->conn->key.userid, NODE_FAILED, &message) != NODE_EVICTED)
 			ereport(ERROR,
 					(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
 					 errmsg("node \"%s\" did not commit what other nodes committed, and could not be evicted",
@@ -533,6 +534,8 @@ subcommit_connection(NodeConn *conn, void *arg)
 	int			level = GetCurrentTransactionNestLevel();
 	char		sql[64];
 
+	/* what was begun in the subtransaction is its parent's now */
+	conn->xact_begin_level = Min(conn->xact_begin_level, level - 1);
 	if (conn->xact_depth < level)
 		return;
 	snprintf(sql, sizeof(sql), "RELEASE SAVEPOINT plshard_%d", level);
