@@ -189,7 +189,7 @@ plshard_conn_get(const ClusterMap *map, int node, int slot)
 		dlist_init(&conn->lru);
 	}
 
-	if (conn->state == CONN_READY && conn->xact_depth == 0 &&
+	if (conn->state == CONN_READY && conn->xact_depth == 0 && !plshard_conn_awaited(conn) &&
 		conn->checked_generation != plshard_conninfo_generation)
 	{
 		uint64		generation = plshard_conninfo_generation;
@@ -484,6 +484,8 @@ plshard_conn_advance(NodeConn *conn, ResultHandler handler, void *arg)
 {
 	if (conn->state == CONN_CONNECTING && conn->poll_events != 0)
 	{
+		/* it may go on to another address, on another socket */
+		plshard_wait_forget(PQsocket(conn->pg));
 		switch (PQconnectPoll(conn->pg))
 		{
 			case PGRES_POLLING_READING:

@@ -494,7 +494,8 @@ note_lost(Execution *e)
 	{
 		Task	   *task = &e->tasks[i];
 
-		if (task_open(task) && task->conn->state == CONN_LOST)
+		if (task_open(task) &&
+			(task->conn->state == CONN_LOST || task->conn->state == CONN_CLOSED))
 		{
 			task->state = TASK_LOST;
 			task->synced = true;

@@ -226,6 +226,8 @@ probe_advance(Probe *probe)
 
 	if (probe->state == PROBE_CONNECTING)
 	{
+		/* it may go on to another address, on another socket */
+		plshard_wait_forget(PQsocket(probe->pg));
 		switch (PQconnectPoll(probe->pg))
 		{
 			case PGRES_POLLING_READING:

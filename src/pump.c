@@ -31,6 +31,12 @@ plshard_pump(NodeConn **conns, int nconns, ResultHandler handler, void *arg, Dea
 		if (events == 0)
 			continue;
 		sockets[n].fd = PQsocket(conns[i]->pg);
+		if (sockets[n].fd == PGINVALID_SOCKET)
+		{
+			plshard_conn_set_lost(conns[i], 0, "connection lost");
+			deadline = plshard_clock();	/* somebody must look at it */
+			continue;
+		}
 		sockets[n].events = events;
 		waiting[n++] = conns[i];
 	}

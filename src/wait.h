@@ -57,7 +57,7 @@ typedef struct WaitSocket
  */
 extern int	plshard_wait(WaitSocket *sockets, int nsockets, Deadline deadline);
 
-/* Must be called before a socket that was waited for is closed. */
+/* Must be called before a socket that was waited for is closed, or may be. */
 extern void plshard_wait_forget(pgsocket fd);
 
 #endif							/* PLSHARD_WAIT_H */
