@@ -291,7 +291,7 @@ run_everywhere(Participants *participants, const char *sql, bool is_commit)
 	for (int i = 0; i < participants->n; i++)
 	{
 		Participant *p = &participants->list[i];
-		ClusterMap *map = plshard_cluster_map(p->conn->key.server_oid);
+		ClusterMap *map = plshard_cluster_map_unchecked(p->conn->key.server_oid);
 
 		conns[i] = p->conn;
 		p->state = COMMIT_WAITING;
@@ -319,7 +319,7 @@ run_everywhere(Participants *participants, const char *sql, bool is_commit)
 			}
 			if (deadline_passed(p->probe_at))
 			{
-				ClusterMap *map = plshard_cluster_map(p->conn->key.server_oid);
+				ClusterMap *map = plshard_cluster_map_unchecked(p->conn->key.server_oid);
 				int			node = plshard_cluster_node_by_id(map, p->conn->key.node_id);
 
 				if (node < 0 || !plshard_node_answers(map, node, p->conn->key.userid))
