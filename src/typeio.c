@@ -274,7 +274,7 @@ static pg_noinline bytea *
 send_in_own_encoding(ParamEncoder *encoder, Datum value)
 {
 	int			client_encoding = pg_get_client_encoding();
-	bytea	   *bytes;
+	bytea	   *volatile bytes;
 
 	PG_TRY();
 	{
@@ -477,7 +477,7 @@ static pg_noinline Datum
 receive_in_own_encoding(ColumnDecoder *decoder, StringInfo buffer)
 {
 	int			client_encoding = pg_get_client_encoding();
-	Datum		value;
+	volatile Datum value;
 
 	PG_TRY();
 	{
