@@ -223,6 +223,17 @@ load_entry(Oid server_oid)
 	return entry;
 }
 
+/* The server's newest map, read if need be. */
+static CacheEntry *
+current_entry(Oid server_oid)
+{
+	CacheEntry *entry = hash_search(cache, &server_oid, HASH_FIND, NULL);
+
+	if (entry == NULL || !entry->map->valid)
+		entry = load_entry(server_oid);
+	return entry;
+}
+
 ClusterMap *
 plshard_cluster_map(Oid server_oid)
 {
@@ -236,11 +247,16 @@ plshard_cluster_map(Oid server_oid)
 
 	generation = usage_generation;
 	check_usage(server_oid, userid);
-	if (entry == NULL || !entry->map->valid)
-		entry = load_entry(server_oid);
+	entry = current_entry(server_oid);
 	entry->usage_user = userid;
 	entry->usage_generation = generation;
 	return entry->map;
+}
+
+ClusterMap *
+plshard_cluster_map_unchecked(Oid server_oid)
+{
+	return current_entry(server_oid)->map;
 }
 
 ClusterMap *
@@ -257,7 +273,7 @@ plshard_cluster_reload(Oid server_oid)
 		have_outdated_maps = true;
 		plshard_conninfo_generation++;
 	}
-	return plshard_cluster_map(server_oid);
+	return current_entry(server_oid)->map;
 }
 
 int

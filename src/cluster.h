@@ -97,8 +97,15 @@ extern Oid	plshard_cluster_oid(const char *name, bool missing_ok);
 extern ClusterMap *plshard_cluster_map(Oid server_oid);
 
 /*
+ * The same without the check of USAGE: for work that follows from a call that
+ * was checked, such as its commit, when the current user may be another.
+ */
+extern ClusterMap *plshard_cluster_map_unchecked(Oid server_oid);
+
+/*
  * The current map, read anew whatever the cache believes: for one that a node
- * has called outdated, or that the caller has had changed (registry.h).
+ * has called outdated, or that the caller has had changed (registry.h).  The
+ * caller had a map already, so USAGE is not checked again.
  */
 extern ClusterMap *plshard_cluster_reload(Oid server_oid);
 

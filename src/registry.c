@@ -192,13 +192,21 @@ advance(const RegistryRequest *request)
 	return REGISTRY_DONE;
 }
 
-/* One transaction; throws where it fails. */
-static RegistryOutcome
-run_transaction(const RegistryRequest *request, char **message)
+static void
+set_message(RegistryAnswer *answer, const char *message)
 {
-	MemoryContext context = CurrentMemoryContext;
+	int			length = pg_mbcliplen(message, strlen(message), sizeof(answer->message) - 1);
+
+	memcpy(answer->message, message, length);
+	answer->message[length] = '\0';
+}
+
+/* One transaction; throws where it fails. */
+static void
+run_transaction(const RegistryRequest *request, RegistryAnswer *answer)
+{
 	RegistryOutcome outcome = REGISTRY_FAILED;
-	char	   *text = NULL;
+	char	   *message = NULL;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -211,23 +219,23 @@ run_transaction(const RegistryRequest *request, char **message)
 	switch (request->command)
 	{
 		case COMMAND_EVICT:
-			outcome = evict(request, &text);
+			outcome = evict(request, &message);
 			break;
 		case COMMAND_ACTIVATE:
-			outcome = activate(request, &text);
+			outcome = activate(request, &message);
 			break;
 		case COMMAND_ADVANCE:
 			outcome = advance(request);
 			break;
 	}
 
-	if (text != NULL)
-		*message = MemoryContextStrdup(context, text);
+	if (message != NULL)
+		set_message(answer, message);
 	PopActiveSnapshot();
 	SPI_finish();
 	disable_timeout(STATEMENT_TIMEOUT, false);
 	CommitTransactionCommand();
-	return outcome;
+	answer->outcome = outcome;
 }
 
 /* The settings of the database and its roles must not change what a change means. */
@@ -243,24 +251,14 @@ pin_settings(void)
 		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-static void
-set_message(RegistryAnswer *answer, const char *message)
-{
-	int			length = pg_mbcliplen(message, strlen(message), sizeof(answer->message) - 1);
-
-	memcpy(answer->message, message, length);
-	answer->message[length] = '\0';
-}
-
 /* The worker's entry point. */
 void
 plshard_registry_main(Datum arg)
 {
 	RegistryRequest request;
 	RegistryAnswer unheard;		/* where the caller has gone already */
-	RegistryAnswer *answer = &unheard;
+	RegistryAnswer *volatile answer = &unheard;
 	dsm_segment *segment;
-	char	   *message = NULL;
 
 	memcpy(&request, MyBgworkerEntry->bgw_extra, sizeof(request));
 	pqsignal(SIGTERM, die);
@@ -274,11 +272,7 @@ plshard_registry_main(Datum arg)
 
 	PG_TRY();
 	{
-		RegistryOutcome outcome = run_transaction(&request, &message);
-
-		if (message != NULL)
-			set_message(answer, message);
-		answer->outcome = outcome;
+		run_transaction(&request, answer);
 	}
 	PG_CATCH();
 	{

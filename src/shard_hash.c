@@ -19,7 +19,7 @@
 static void check_portable(Oid type, Oid collation, Oid key_type);
 
 static void
-refuse_key_type(Oid key_type, Oid type, const char *hint)
+refuse_key_type(Oid key_type, Oid type)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -28,7 +28,7 @@ refuse_key_type(Oid key_type, Oid type, const char *hint)
 			 ? errdetail("Its values hash differently on different servers.")
 			 : errdetail("It contains type %s, whose values hash differently on different servers.",
 						 format_type_be(type)),
-			 errhint("%s", hint)));
+			 errhint("Use its text as the key.")));
 }
 
 /* Types that are aliases of object identifiers, which are a server's own. */
@@ -86,12 +86,12 @@ check_portable(Oid type, Oid collation, Oid key_type)
 				 errhint("Put COLLATE \"C\", or another deterministic collation, on the key.")));
 
 	if (is_object_identifier_alias(base))
-		refuse_key_type(key_type, base, "Use its text as the key.");
+		refuse_key_type(key_type, base);
 
 	switch (get_typtype(base))
 	{
 		case TYPTYPE_ENUM:
-			refuse_key_type(key_type, base, "Use its text as the key.");
+			refuse_key_type(key_type, base);
 			break;
 		case TYPTYPE_COMPOSITE:
 			check_columns_portable(base, key_type);
@@ -105,10 +105,6 @@ check_portable(Oid type, Oid collation, Oid key_type)
 			}
 		case TYPTYPE_MULTIRANGE:
 			check_portable(get_multirange_range(base), InvalidOid, key_type);
-			break;
-		case TYPTYPE_PSEUDO:
-			/* of an anonymous record nobody knows the columns beforehand */
-			refuse_key_type(key_type, base, "Cast it to a named composite type, or hash its columns.");
 			break;
 		default:
 			{
