@@ -21,7 +21,6 @@
 #include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -31,6 +30,7 @@
 /* All in milliseconds. */
 #define START_TIMEOUT 5000		/* for a free worker slot */
 #define WORK_TIMEOUT 10000		/* for the worker's transaction */
+#define LOCK_TIMEOUT_TEXT "8s"	/* for a lock in it */
 #define ANSWER_TIMEOUT 20000	/* for the worker, from its start to its end */
 #define START_POLL 100
 #define ANSWER_POLL 5
@@ -245,7 +245,7 @@ pin_settings(void)
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("lock_timeout", CppAsString2(WORK_TIMEOUT), PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT_TEXT, PGC_SUSET, PGC_S_OVERRIDE);
 	/* an eviction that is lost in a crash would bring a stale replica back */
 	if (synchronous_commit < SYNCHRONOUS_COMMIT_ON)
 		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_OVERRIDE);
