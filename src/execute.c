@@ -938,8 +938,7 @@ evict_or_throw(Execution *e, Task *task, bool failed)
 		case NODE_NOT_EVICTED:
 			if (task->error)
 				throw_task_error(e, task);
-			throw_lost(e, task, psprintf("The node could not be evicted: %s.",
-										 message ? message : "it holds the last active placement of a shard"));
+			throw_lost(e, task, message);
 			break;
 	}
 }

@@ -373,8 +373,8 @@ plshard_judge_node(const ClusterMap *map, int node, Oid userid,
 		if (!other_answers)
 		{
 			*message = pstrdup(map->nnodes > 1 ?
-							   "no other node of the cluster answers either" :
-							   "it is the only node of the cluster");
+							   "No other node of the cluster answers either." :
+							   "It is the only node of the cluster.");
 			return NODE_NOT_EVICTED;
 		}
 	}

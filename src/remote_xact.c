@@ -446,7 +446,7 @@ commit_remote(void)
 					(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
 					 errmsg("node \"%s\" did not commit what other nodes committed, and could not be evicted",
 							p->conn->node_name),
-					 errdetail("%s", message ? message : "It holds the last active placement of a shard."),
+					 message ? errdetail_internal("%s", message) : 0,
 					 errhint("Run SELECT * FROM plshard.verify('%s').", map->name)));
 	}
 	RESUME_INTERRUPTS();
