@@ -91,7 +91,7 @@ refuse(ParseState *pstate, int location, const char *message, const char *detail
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg_internal("%s", message),
 			 detail ? errdetail_internal("%s", detail) : 0,
-			 hint ? errhint_internal("%s", hint) : 0,
+			 hint ? errhint("%s", hint) : 0,
 			 parser_errposition(pstate, location)));
 }
 
