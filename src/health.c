@@ -341,13 +341,13 @@ probe_nodes(const ClusterMap *map, int node, Oid userid, bool known_dead, bool *
 	}
 	PG_FINALLY();
 	{
-		for (int i = 0; i < nprobes; i++)
+		for (int i = 0; i < lengthof(probes); i++)
 			probe_close(&probes[i]);
 	}
 	PG_END_TRY();
 
 	answers = probes[0].state == PROBE_ANSWERED;
-	for (int i = 1; i < nprobes; i++)
+	for (int i = 1; other_answers && i < lengthof(probes); i++)
 		*other_answers |= probes[i].state == PROBE_ANSWERED;
 	plshard_node_seen(map, node, answers);
 	return answers;
