@@ -43,7 +43,7 @@ ifneq ($(wildcard $(PGXS)),)
 # PostgreSQL's headers are not ours to warn about: hence -isystem.
 PG_CPPFLAGS = -I$(top)src -I$(top)parser -isystem $(shell $(PG_CONFIG) --includedir) -isystem $(shell $(PG_CONFIG) --includedir-server)
 # Callbacks and PG_FUNCTION_ARGS have fixed parameters; Debian asks for C89 declarations.
-PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-cast-function-type -Wno-declaration-after-statement
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement
 SHLIB_LINK = -lpq
 # JIT inlining cannot help functions that wait for a network, and would need a
 # clang that fits PostgreSQL's LLVM.
@@ -58,6 +58,19 @@ include $(PGXS)
 	$(CC) $(CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(OBJS:.o=.d)
+
+# In a VPATH build these are made in the build directory.
+parser/gram.c: parser/gram.y
+	@$(MKDIR_P) $(@D)
+	$(BISON) -Wno-deprecated -d -o $@ $<
+
+parser/gram.h: parser/gram.c ;
+
+parser/scan.c: parser/scan.l
+	@$(MKDIR_P) $(@D)
+	$(FLEX) -o $@ $<
+
+parser/gram.o parser/scan.o: parser/gram.h
 
 else
 
