@@ -11,7 +11,7 @@
 
 #include <setjmp.h>
 
-#include "parser.h"
+#include "body_parser.h"
 
 /* A lexeme: its token (an enumerator of gram.h or a character) and its text. */
 typedef struct Lexeme

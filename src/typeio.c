@@ -1,0 +1,585 @@
+/*
+ * typeio.c
+ *
+ * Datums to parameters of remote statements and back.  Encoders and decoders
+ * are cached with a function and keep what they need in its context; values
+ * are made in the current memory context.
+ */
+#include "postgres.h"
+
+#include "typeio.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "compat.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "port/pg_bswap.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+/* What of a type's binary format must be known. */
+typedef enum WireKind
+{
+	NOT_IN_BINARY,
+	PLAIN_BINARY,
+	CHARACTER_BINARY			/* send and receive convert characters between
+								 * the database's and the client's encoding */
+} WireKind;
+
+/*
+ * The types whose send and receive functions agree in all supported releases.
+ * Not among them: reg* types (oids of one server), money (lc_monetary says
+ * where the point is), xml (declares an encoding), interval (17 gave infinity
+ * a form that 16 reads as a number), anonymous and catalog row types.
+ */
+static WireKind
+wire_kind(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case BYTEAOID:
+		case CHAROID:
+		case INT8OID:
+		case INT2OID:
+		case INT2VECTOROID:
+		case INT4OID:
+		case OIDOID:
+		case OIDVECTOROID:
+		case TIDOID:
+		case XIDOID:
+		case CIDOID:
+		case XID8OID:
+		case POINTOID:
+		case LSEGOID:
+		case PATHOID:
+		case BOXOID:
+		case POLYGONOID:
+		case LINEOID:
+		case CIRCLEOID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+		case MACADDROID:
+		case MACADDR8OID:
+		case INETOID:
+		case CIDROID:
+		case DATEOID:
+		case TIMEOID:
+		case TIMETZOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case BITOID:
+		case VARBITOID:
+		case UUIDOID:
+		case PG_LSNOID:
+		case PG_SNAPSHOTOID:
+		case INT4RANGEOID:
+		case INT8RANGEOID:
+		case NUMRANGEOID:
+		case DATERANGEOID:
+		case TSRANGEOID:
+		case TSTZRANGEOID:
+		case INT4MULTIRANGEOID:
+		case INT8MULTIRANGEOID:
+		case NUMMULTIRANGEOID:
+		case DATEMULTIRANGEOID:
+		case TSMULTIRANGEOID:
+		case TSTZMULTIRANGEOID:
+			return PLAIN_BINARY;
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+		case JSONOID:
+		case JSONBOID:
+		case JSONPATHOID:
+		case TSVECTOROID:
+		case TSQUERYOID:
+			return CHARACTER_BINARY;
+		default:
+			return NOT_IN_BINARY;
+	}
+}
+
+/* The same of a type or of an array's elements; any Oid will do. */
+static WireKind
+wire_kind_of_container(Oid type)
+{
+	WireKind	kind = wire_kind(type);
+
+	/* other servers' user-defined types may have any Oid above */
+	if (kind == NOT_IN_BINARY && OidIsValid(type) && type < FirstGenbkiObjectId)
+		kind = wire_kind(get_element_type(type));
+	return kind;
+}
+
+bool
+plshard_is_wire_type(Oid type)
+{
+	return wire_kind_of_container(type) != NOT_IN_BINARY;
+}
+
+Oid
+plshard_wire_type(Oid type)
+{
+	Oid			base = getBaseType(type);
+
+	return plshard_is_wire_type(base) ? base : InvalidOid;
+}
+
+char *
+plshard_remote_type_name(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Form_pg_type form;
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	form = (Form_pg_type) GETSTRUCT(tuple);
+
+	/* int2vector and oidvector look like arrays, but have names of their own */
+	if (IsTrueArrayType(form) && form->typstorage != TYPSTORAGE_PLAIN)
+		name = psprintf("%s[]", plshard_remote_type_name(form->typelem));
+	else if (type < FirstNormalObjectId)	/* made by initdb: on every server */
+		name = quote_qualified_identifier(get_namespace_name(form->typnamespace),
+										  NameStr(form->typname));
+	else
+		name = pstrdup(quote_identifier(NameStr(form->typname)));
+
+	ReleaseSysCache(tuple);
+	return name;
+}
+
+char *
+plshard_result_cast_name(Oid type)
+{
+	Oid			base = getBaseType(type);
+
+	if (base >= FirstNormalObjectId || get_typtype(base) == TYPTYPE_PSEUDO)
+		return NULL;
+	return plshard_remote_type_name(base);
+}
+
+/*
+ * Encoding
+ */
+
+static WireMethod
+encoding_method(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+			return WIRE_BOOL;
+		case INT2OID:
+			return WIRE_INT2;
+		case INT4OID:
+		case OIDOID:
+		case FLOAT4OID:
+		case DATEOID:
+			return WIRE_INT4;
+		case INT8OID:
+		case FLOAT8OID:
+		case TIMEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return WIRE_INT8;
+		case BYTEAOID:
+			return WIRE_BYTES;
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case JSONOID:
+			return WIRE_CHARACTERS;
+		default:
+			return WIRE_FUNCTION;
+	}
+}
+
+void
+plshard_init_encoder(ParamEncoder *encoder, Oid type, MemoryContext context)
+{
+	Oid			function;
+	bool		is_varlena;
+
+	encoder->type = type;
+	encoder->wire_type = plshard_wire_type(type);
+	encoder->converts = false;
+	encoder->needs_settings = false;
+
+	if (OidIsValid(encoder->wire_type))
+	{
+		encoder->format = 1;
+		encoder->method = encoding_method(encoder->wire_type);
+		encoder->converts = wire_kind_of_container(encoder->wire_type) == CHARACTER_BINARY;
+		getTypeBinaryOutputInfo(encoder->wire_type, &function, &is_varlena);
+	}
+	else
+	{
+		encoder->format = 0;
+		encoder->method = WIRE_TEXT;
+		/* a label looks the same under all settings */
+		encoder->needs_settings = get_typtype(getBaseType(type)) != TYPTYPE_ENUM;
+		getTypeOutputInfo(type, &function, &is_varlena);
+	}
+	fmgr_info_cxt(function, &encoder->function, context);
+}
+
+/*
+ * Text that the node reads as it was meant, whatever the settings here: the
+ * connection pins the same ones there.  Returns a nest level for AtEOXact_GUC;
+ * after an error the (sub)transaction's end undoes them.
+ */
+static int
+pin_output_settings(void)
+{
+	static const struct
+	{
+		const char *name;
+		const char *value;
+	}			settings[] = {
+		{"datestyle", "ISO"},
+		{"intervalstyle", "postgres"},
+		{"extra_float_digits", "3"},
+		{"search_path", "pg_catalog"}	/* so that reg* values are qualified */
+	};
+	int			nest_level = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i].name, settings[i].value, PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
+/*
+ * Send and receive functions convert characters between the database's and the
+ * client's encoding.  The node's session is not the client: it has the
+ * database's encoding.
+ */
+static bool
+must_switch_encoding(bool converts)
+{
+	return converts && pg_get_client_encoding() != GetDatabaseEncoding();
+}
+
+/* No inlining: setjmp would cost the usual path its registers. */
+static pg_noinline bytea *
+send_in_own_encoding(ParamEncoder *encoder, Datum value)
+{
+	int			client_encoding = pg_get_client_encoding();
+	bytea	   *volatile bytes;
+
+	PG_TRY();
+	{
+		(void) SetClientEncoding(GetDatabaseEncoding());
+		bytes = SendFunctionCall(&encoder->function, value);
+	}
+	PG_FINALLY();
+	{
+		(void) SetClientEncoding(client_encoding);	/* it was in use, so it cannot fail */
+	}
+	PG_END_TRY();
+	return bytes;
+}
+
+/* Returns the bytes of a value that is not NULL. */
+static const char *
+encode_value(ParamEncoder *encoder, Datum value, int *length)
+{
+	switch (encoder->method)
+	{
+		case WIRE_BOOL:
+			{
+				*length = 1;
+				return DatumGetBool(value) ? "\001" : "\000";
+			}
+		case WIRE_INT2:
+			{
+				uint16	   *bytes = palloc(sizeof(uint16));
+
+				*bytes = pg_hton16((uint16) DatumGetInt16(value));
+				*length = sizeof(uint16);
+				return (char *) bytes;
+			}
+		case WIRE_INT4:
+			{
+				uint32	   *bytes = palloc(sizeof(uint32));
+
+				*bytes = pg_hton32((uint32) DatumGetInt32(value));
+				*length = sizeof(uint32);
+				return (char *) bytes;
+			}
+		case WIRE_INT8:
+			{
+				uint64	   *bytes = palloc(sizeof(uint64));
+
+				*bytes = pg_hton64((uint64) DatumGetInt64(value));
+				*length = sizeof(uint64);
+				return (char *) bytes;
+			}
+		case WIRE_BYTES:
+		case WIRE_CHARACTERS:
+			{
+				struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
+
+				*length = VARSIZE_ANY_EXHDR(bytes);
+				return VARDATA_ANY(bytes);
+			}
+		case WIRE_FUNCTION:
+			{
+				bytea	   *bytes = must_switch_encoding(encoder->converts) ?
+					send_in_own_encoding(encoder, value) :
+					SendFunctionCall(&encoder->function, value);
+
+				*length = VARSIZE(bytes) - VARHDRSZ;
+				return VARDATA(bytes);
+			}
+		case WIRE_TEXT:
+			{
+				char	   *string = OutputFunctionCall(&encoder->function, value);
+
+				*length = strlen(string);
+				return string;
+			}
+	}
+	elog(ERROR, "unexpected wire method %d", (int) encoder->method);
+	return NULL;				/* keep the compiler quiet */
+}
+
+void
+plshard_encode_params(ParamEncoder *encoders, int n, const NullableDatum *args,
+					  const char **values, int *lengths, int *formats)
+{
+	int			nest_level = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		ParamEncoder *encoder = &encoders[i];
+
+		formats[i] = encoder->format;
+		if (args[i].isnull)
+		{
+			values[i] = NULL;
+			lengths[i] = 0;
+			continue;
+		}
+		if (encoder->needs_settings && nest_level == 0)
+			nest_level = pin_output_settings();
+		values[i] = encode_value(encoder, args[i].value, &lengths[i]);
+	}
+
+	if (nest_level != 0)
+		AtEOXact_GUC(true, nest_level);
+}
+
+/*
+ * Decoding
+ */
+
+/* How to read the base type in binary: shortcuts only where receive checks nothing. */
+static WireMethod
+decoding_method(Oid type, int32 typmod)
+{
+	switch (type)
+	{
+		case BOOLOID:
+			return WIRE_BOOL;
+		case INT2OID:
+			return WIRE_INT2;
+		case INT4OID:
+		case OIDOID:
+		case FLOAT4OID:
+			return WIRE_INT4;
+		case INT8OID:
+		case FLOAT8OID:
+			return WIRE_INT8;
+		case BYTEAOID:
+			return WIRE_BYTES;
+		case TEXTOID:
+			return WIRE_CHARACTERS;
+		case VARCHAROID:
+		case BPCHAROID:
+			return typmod < 0 ? WIRE_CHARACTERS : WIRE_FUNCTION;
+		default:
+			return WIRE_FUNCTION;
+	}
+}
+
+void
+plshard_init_decoder(ColumnDecoder *decoder, Oid type, int32 typmod,
+					 const char *name, MemoryContext context)
+{
+	Oid			function;
+
+	decoder->name = MemoryContextStrdup(context, name);
+	decoder->type = type;
+	decoder->typmod = typmod;
+	decoder->base_type = getBaseTypeAndTypmod(type, &decoder->typmod);
+	decoder->wire_type = plshard_wire_type(decoder->base_type);
+	decoder->method = WIRE_TEXT;
+	decoder->converts = false;
+	decoder->domain_cache = NULL;
+	decoder->context = context;
+
+	getTypeInputInfo(decoder->base_type, &function, &decoder->input_param);
+	fmgr_info_cxt(function, &decoder->input, context);
+
+	if (OidIsValid(decoder->wire_type))
+	{
+		decoder->method = decoding_method(decoder->wire_type, decoder->typmod);
+		decoder->converts = wire_kind_of_container(decoder->wire_type) == CHARACTER_BINARY;
+		getTypeBinaryInputInfo(decoder->wire_type, &function, &decoder->receive_param);
+		fmgr_info_cxt(function, &decoder->receive, context);
+	}
+}
+
+void
+plshard_check_column(const ColumnDecoder *decoder, const PGresult *result, int column)
+{
+	Oid			actual = PQftype(result, column);
+
+	if (PQfformat(result, column) == 0 || actual == decoder->wire_type)
+		return;
+	if ((actual == TEXTOID || actual == VARCHAROID) &&
+		(decoder->wire_type == TEXTOID || decoder->wire_type == VARCHAROID))
+		return;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("column \"%s\" of the remote result has another type than expected",
+					decoder->name),
+			 actual < FirstGenbkiObjectId ?
+			 errdetail("The node returned type %s instead of %s.",
+					   format_type_extended(actual, -1, FORMAT_TYPE_ALLOW_INVALID),
+					   format_type_be(decoder->type)) :
+			 errdetail("The node returned a user-defined type instead of %s.",
+					   format_type_be(decoder->type)),
+			 errhint("Cast the column in the remote statement.")));
+}
+
+static void
+check_length(int length, int expected)
+{
+	if (length != expected)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("binary value has %d bytes instead of %d", length, expected)));
+}
+
+static pg_noinline Datum
+receive_in_own_encoding(ColumnDecoder *decoder, StringInfo buffer)
+{
+	int			client_encoding = pg_get_client_encoding();
+	volatile Datum value;
+
+	PG_TRY();
+	{
+		(void) SetClientEncoding(GetDatabaseEncoding());
+		value = ReceiveFunctionCall(&decoder->receive, buffer,
+									decoder->receive_param, decoder->typmod);
+	}
+	PG_FINALLY();
+	{
+		(void) SetClientEncoding(client_encoding);
+	}
+	PG_END_TRY();
+	return value;
+}
+
+static Datum
+decode_characters(const char *bytes, int length)
+{
+	(void) pg_verify_mbstr(GetDatabaseEncoding(), bytes, length, false);
+	return PointerGetDatum(cstring_to_text_with_len(bytes, length));
+}
+
+static Datum
+decode_binary(ColumnDecoder *decoder, char *bytes, int length)
+{
+	switch (decoder->method)
+	{
+		case WIRE_BOOL:
+			check_length(length, 1);
+			return BoolGetDatum(bytes[0] != 0);
+		case WIRE_INT2:
+			{
+				uint16		number;
+
+				check_length(length, sizeof(number));
+				memcpy(&number, bytes, sizeof(number));
+				return Int16GetDatum((int16) pg_ntoh16(number));
+			}
+		case WIRE_INT4:
+			{
+				uint32		number;
+
+				check_length(length, sizeof(number));
+				memcpy(&number, bytes, sizeof(number));
+				return Int32GetDatum((int32) pg_ntoh32(number));
+			}
+		case WIRE_INT8:
+			{
+				uint64		number;
+
+				check_length(length, sizeof(number));
+				memcpy(&number, bytes, sizeof(number));
+				return Int64GetDatum((int64) pg_ntoh64(number));
+			}
+		case WIRE_BYTES:
+			return PointerGetDatum(cstring_to_text_with_len(bytes, length));
+		case WIRE_CHARACTERS:
+			return decode_characters(bytes, length);
+		case WIRE_FUNCTION:
+			{
+				StringInfoData buffer = {.data = bytes, .len = length};
+				Datum		value = must_switch_encoding(decoder->converts) ?
+					receive_in_own_encoding(decoder, &buffer) :
+					ReceiveFunctionCall(&decoder->receive, &buffer,
+										decoder->receive_param, decoder->typmod);
+
+				check_length(length, buffer.cursor);
+				return value;
+			}
+		case WIRE_TEXT:			/* plshard_check_column let it not pass */
+			break;
+	}
+	elog(ERROR, "unexpected binary value of column \"%s\"", decoder->name);
+	return (Datum) 0;			/* keep the compiler quiet */
+}
+
+static Datum
+decode_text(ColumnDecoder *decoder, char *string, int length)
+{
+	if (decoder->method == WIRE_CHARACTERS)
+		return decode_characters(string, length);
+	(void) pg_verify_mbstr(GetDatabaseEncoding(), string, length, false);
+	return InputFunctionCall(&decoder->input, string, decoder->input_param, decoder->typmod);
+}
+
+Datum
+plshard_decode_column(ColumnDecoder *decoder, const PGresult *result,
+					  int row, int column, bool *isnull)
+{
+	Datum		value = (Datum) 0;
+
+	*isnull = PQgetisnull(result, row, column);
+	if (!*isnull)
+	{
+		char	   *bytes = PQgetvalue(result, row, column);
+		int			length = PQgetlength(result, row, column);
+
+		value = PQfformat(result, column) == 1 ?
+			decode_binary(decoder, bytes, length) : decode_text(decoder, bytes, length);
+	}
+
+	if (decoder->base_type != decoder->type)
+		domain_check(value, *isnull, decoder->type, &decoder->domain_cache, decoder->context);
+	return value;
+}

@@ -1,0 +1,126 @@
+/*
+ * typeio.h
+ *
+ * Datums to parameters of remote statements and back.  Binary travels only
+ * what is known to be read as it was written by servers 15 to 18; all else is
+ * text under fixed settings.
+ */
+#ifndef PLSHARD_TYPEIO_H
+#define PLSHARD_TYPEIO_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "libpq-fe.h"
+
+/* How a value is turned into bytes and back in the binary format. */
+typedef enum WireMethod
+{
+	WIRE_TEXT,					/* not at all: the type's output and input functions */
+	WIRE_FUNCTION,				/* the type's send and receive functions */
+	WIRE_BOOL,					/* the rest without a function call */
+	WIRE_INT2,
+	WIRE_INT4,					/* and float4, oid */
+	WIRE_INT8,					/* and float8 */
+	WIRE_BYTES,					/* bytea */
+	WIRE_CHARACTERS				/* text and its kin: the same in both formats */
+} WireMethod;
+
+/*
+ * The type in which values of "type" travel in binary: itself or, of a domain,
+ * its base type.  The same Oid names it on every server.  InvalidOid: values
+ * of the type travel as text.
+ */
+extern Oid	plshard_wire_type(Oid type);
+
+/*
+ * Whether values of exactly this type travel in binary.  Takes any Oid, also a
+ * node's that means something else, or nothing, here.
+ */
+extern bool plshard_is_wire_type(Oid type);
+
+/*
+ * The type's name for remote SQL, without a typmod, quoted where necessary:
+ * pg_catalog.int4, "My Enum"[].  What is not PostgreSQL's own is left
+ * unqualified, for the node's search_path to find.  palloc'd.
+ */
+extern char *plshard_remote_type_name(Oid type);
+
+/*
+ * The name that a result column of the declared type is cast to in remote SQL:
+ * that of the type (of a domain: its base type) if it is one of PostgreSQL's
+ * own, NULL otherwise: no cast.  palloc'd.
+ */
+extern char *plshard_result_cast_name(Oid type);
+
+/* What is known about a parameter; filled by plshard_init_encoder. */
+typedef struct ParamEncoder
+{
+	Oid			type;
+	Oid			wire_type;		/* for PQprepare; 0: text, whose type the
+								 * statement must say by a cast, $1::mood */
+	int			format;			/* 0 text, 1 binary */
+	WireMethod	method;
+	bool		converts;		/* the send function converts to client_encoding */
+	bool		needs_settings; /* the output function looks at settings */
+	FmgrInfo	function;		/* send or output */
+} ParamEncoder;
+
+/*
+ * Prepares for parameters of the type (no polymorphic one); what is cached
+ * lives in "context".
+ */
+extern void plshard_init_encoder(ParamEncoder *encoder, Oid type, MemoryContext context);
+
+/*
+ * Encodes "n" values as RemoteParams takes them; out arrays are the caller's,
+ * n long.  Encoded values are made in the current memory context or point into
+ * the Datums, so both must live as long as the call does.  Throws what output
+ * functions throw.
+ */
+extern void plshard_encode_params(ParamEncoder *encoders, int n, const NullableDatum *args,
+								  const char **values, int *lengths, int *formats);
+
+/* What is known about a result column; filled by plshard_init_decoder. */
+typedef struct ColumnDecoder
+{
+	const char *name;			/* for errors */
+	Oid			type;
+	int32		typmod;
+	Oid			base_type;		/* of a domain; else the type */
+	Oid			wire_type;		/* InvalidOid: cannot be read in binary */
+	WireMethod	method;
+	bool		converts;		/* receive converts from client_encoding */
+	FmgrInfo	input;			/* of the base type */
+	Oid			input_param;
+	FmgrInfo	receive;		/* only if wire_type is valid */
+	Oid			receive_param;
+	void	   *domain_cache;	/* domain_check's */
+	MemoryContext context;
+} ColumnDecoder;
+
+/*
+ * Prepares for values of a type; "name" (copied) is the column's in errors.
+ * What is cached lives in "context".
+ */
+extern void plshard_init_decoder(ColumnDecoder *decoder, Oid type, int32 typmod,
+								 const char *name, MemoryContext context);
+
+/*
+ * Throws 42804 unless the column of the result can be read by the decoder:
+ * in binary its type must be the expected one (text and varchar pass for each
+ * other).  Text is not checked: the input function does that.  Once for each
+ * result, before its values are read.
+ */
+extern void plshard_check_column(const ColumnDecoder *decoder, const PGresult *result, int column);
+
+/*
+ * The value of a field, allocated (with garbage) in the current memory
+ * context.  Throws what input functions and domains throw, 22021 where
+ * characters are not of the database's encoding, 22P03 where binary data has
+ * a wrong length; the caller adds the column as context.
+ */
+extern Datum plshard_decode_column(ColumnDecoder *decoder, const PGresult *result,
+								   int row, int column, bool *isnull);
+
+#endif							/* PLSHARD_TYPEIO_H */
