@@ -8,7 +8,7 @@
 #ifndef ARENA_H
 #define ARENA_H
 
-#include "parser.h"
+#include "body_parser.h"
 
 typedef struct ArenaChunk ArenaChunk;
 
