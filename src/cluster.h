@@ -73,23 +73,40 @@ typedef struct ClusterMap
 #define plshard_placement(map, shard, i) \
 	(&(map)->placements[(map)->shards[shard].first_placement + (i)])
 
-/* Registers the invalidation and transaction callbacks; called once by _PG_init. */
+/*
+ * Registers the invalidation and transaction callbacks; called once by
+ * _PG_init, before plshard_remote_xact_init: transaction callbacks run newest
+ * first, and the one registered here frees the outdated maps.
+ */
 extern void plshard_cluster_init(void);
 
 /*
  * The oid of the foreign server of a cluster.  Errors: 42704 if there is no
- * such server, or it is not one of the wrapper plshard.
+ * such server, or it is not one of the wrapper plshard; InvalidOid instead
+ * with missing_ok.
  */
 extern Oid	plshard_cluster_oid(const char *name, bool missing_ok);
 
 /*
  * The current map.  The caller has called AcceptInvalidationMessages() if it
  * must not miss what others have committed.  Errors: 42501 where the current
- * user lacks USAGE on the server.
+ * user lacks USAGE on the server; 42704 where the server is gone; 0A000 where
+ * it is no catalog cluster; 55000 where the registry does not know it; XX001
+ * where its rows contradict each other.
  */
 extern ClusterMap *plshard_cluster_map(Oid server_oid);
 
-/* Reloads a map that a node has called outdated. */
+/*
+ * The same without the check of USAGE: for work that follows from a call that
+ * was checked, such as its commit, when the current user may be another.
+ */
+extern ClusterMap *plshard_cluster_map_unchecked(Oid server_oid);
+
+/*
+ * The current map, read anew whatever the cache believes: for one that a node
+ * has called outdated, or that the caller has had changed (registry.h).  The
+ * caller had a map already, so USAGE is not checked again.
+ */
 extern ClusterMap *plshard_cluster_reload(Oid server_oid);
 
 /*
@@ -106,7 +123,13 @@ extern int	plshard_cluster_node_by_id(const ClusterMap *map, int32 node_id);
 /* Tells this and (at commit) all other sessions that a cluster's rows changed. */
 extern void plshard_cluster_invalidate(void);
 
-/* Provider: reads a catalog cluster into "context" with a fresh snapshot. */
+/*
+ * Provider: reads a catalog cluster into "context" with a fresh snapshot.
+ * Errors as plshard_cluster_map.
+ */
 extern ClusterMap *plshard_catalog_load(Oid server_oid, MemoryContext context);
+
+/* Is this one of the relations that the catalog provider has read from? */
+extern bool plshard_catalog_uses(Oid relation);
 
 #endif							/* PLSHARD_CLUSTER_H */

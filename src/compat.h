@@ -55,16 +55,41 @@ typedef OverrideSearchPath SearchPathState;
 #endif
 
 #if PG_VERSION_NUM < 160000
-#define object_aclcheck(classid, objectid, roleid, mode) \
-	((classid) == ForeignServerRelationId ? \
-	 pg_foreign_server_aclcheck((objectid), (roleid), (mode)) : \
-	 (classid) == ProcedureRelationId ? \
-	 pg_proc_aclcheck((objectid), (roleid), (mode)) : \
-	 (elog(ERROR, "unexpected object class"), ACLCHECK_NO_PRIV))
-#define object_ownercheck(classid, objectid, roleid) \
-	((classid) == ForeignServerRelationId ? \
-	 pg_foreign_server_ownercheck((objectid), (roleid)) : \
-	 (elog(ERROR, "unexpected object class"), false))
+static inline AclResult
+object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
+{
+	if (classid == ForeignServerRelationId)
+		return pg_foreign_server_aclcheck(objectid, roleid, mode);
+	Assert(classid == ProcedureRelationId);
+	return pg_proc_aclcheck(objectid, roleid, mode);
+}
+
+static inline bool
+object_ownercheck(Oid classid, Oid objectid, Oid roleid)
+{
+	Assert(classid == ForeignServerRelationId);
+	return pg_foreign_server_ownercheck(objectid, roleid);
+}
+#endif
+
+/* A relation's primary key index, InvalidOid if there is none. */
+#if PG_VERSION_NUM >= 180000
+#define plshard_primary_key_index(rel) RelationGetPrimaryKeyIndex((rel), false)
+#else
+#define plshard_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
+/*
+ * Minor releases of 2026 and later say which libpq options a server-side proxy
+ * may set.  Weak, since a module may meet an older server than it was built
+ * with.
+ */
+#ifdef __ELF__
+extern bool libpqsrv_is_valid_proxy_option(const char *keyword) __attribute__((weak));
+#define plshard_proxy_option_allowed(keyword) \
+	(libpqsrv_is_valid_proxy_option == NULL || libpqsrv_is_valid_proxy_option(keyword))
+#else
+#define plshard_proxy_option_allowed(keyword) true
 #endif
 
 #endif							/* PLSHARD_COMPAT_H */

@@ -13,7 +13,8 @@
 
 typedef struct NodeConninfo
 {
-	const char **keywords;		/* NULL-terminated, for PQconnectStartParams */
+	const char **keywords;		/* NULL-terminated, for PQconnectStartParams
+								 * with expand_dbname = 0 */
 	const char **values;
 	bool		password_required;	/* the server must have asked for a
 									 * password, and it came from the mapping */
@@ -21,10 +22,21 @@ typedef struct NodeConninfo
 } NodeConninfo;
 
 /*
+ * Moves whenever something that plshard_build_conninfo reads may have changed
+ * (maps, servers, user mappings, roles).  A fingerprint that was compared at a
+ * generation needs no new look while it stands.
+ */
+extern uint64 plshard_conninfo_generation;
+
+/*
  * Builds the connection parameters of a node for a user, in the current memory
- * context.  Without a user mapping the remote user is the user's own name.
- * Errors: 2F003 (as postgres_fdw) where a non-superuser has no password and
- * the server does not say password_required 'false'.
+ * context.  The remote user is the mapping's, or the user's own name where
+ * there is no mapping or it names none; never one from the node's conninfo.
+ *
+ * Errors: 2F003 (as postgres_fdw) where a non-superuser has no password in the
+ * mapping and no superuser said password_required 'false': on the mapping, or,
+ * where there is no mapping, on the server.  42501 where the server forbids
+ * an option.
  */
 extern void plshard_build_conninfo(const ClusterMap *map, int node, Oid userid,
 								   NodeConninfo *result);
@@ -36,8 +48,11 @@ extern void plshard_build_conninfo(const ClusterMap *map, int node, Oid userid,
 extern void plshard_check_connection_security(PGconn *conn, const NodeConninfo *info);
 
 /*
- * Checks a conninfo given to add_node: parses, allowed keywords only, no
- * password.  Errors: HV00D or 42601 with a hint; never shows the text itself.
+ * Checks a conninfo given to add_node: parses, allowed keywords only.  A user
+ * or password is refused, whoever registers the node: with password_required
+ * 'false' on the server, a user named here would be a way into any role.  User
+ * mappings (also one FOR PUBLIC) hold them.  Errors: HV00D or 42601 with a
+ * hint, 42501; never shows the text itself.
  */
 extern void plshard_validate_conninfo(const char *conninfo);
 

@@ -4,6 +4,11 @@
  * Changes of placements that commit by themselves, whatever becomes of the
  * caller's transaction: done by a short-lived background worker in the
  * registry's database (the front's own).
+ *
+ * All of them wait for the worker, interruptibly and bounded in time, so they
+ * may throw (cancel, termination) and are not for COMMIT and ABORT callbacks.
+ * A worker whose caller was cancelled still finishes its work.  After
+ * REGISTRY_DONE plshard_cluster_reload brings the new map.
  */
 #ifndef PLSHARD_REGISTRY_H
 #define PLSHARD_REGISTRY_H
@@ -20,7 +25,8 @@ typedef enum RegistryOutcome
 /*
  * Makes every active placement of a node inactive and raises the epoch, in one
  * transaction; refused where the node holds the last active placement of some
- * shard (PROTOCOL rule 16).  *message (palloc'd) says why it was not done.
+ * shard (PROTOCOL rule 16).  *message (palloc'd, a text for errdetail; NULL when
+ * REGISTRY_DONE) says why it was not done.
  */
 extern RegistryOutcome plshard_registry_evict(const ClusterMap *map, int node, char **message);
 

@@ -37,4 +37,10 @@ extern void plshard_report_result(int elevel, const PGresult *result,
  */
 extern char *plshard_connection_message(PGconn *conn);
 
+/*
+ * The SQLSTATE with which a server refused a connection made with
+ * PQERRORS_VERBOSE; 0 where it did not answer at all.
+ */
+extern int	plshard_connection_sqlstate(PGconn *conn);
+
 #endif							/* PLSHARD_REMOTE_ERROR_H */

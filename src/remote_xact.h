@@ -7,7 +7,7 @@
 #ifndef PLSHARD_REMOTE_XACT_H
 #define PLSHARD_REMOTE_XACT_H
 
-#include "postgres.h"
+#include "connection.h"
 
 /* Registers the transaction callbacks; called once by _PG_init. */
 extern void plshard_remote_xact_init(void);
@@ -17,5 +17,26 @@ extern void plshard_remote_xact_init(void);
  * repair and the like refuse to run then, they would wait for its locks.
  */
 extern bool plshard_remote_xact_has_writes(void);
+
+/*
+ * Queues what brings the connection's remote transaction to the front's
+ * nesting level: BEGIN, SAVEPOINTs.  Errors: 08006 where the transaction was
+ * begun before and the connection has been lost since.
+ */
+extern void plshard_xact_open(NodeConn *conn, bool write, void *owner);
+
+/*
+ * A savepoint before one call's work, and the way back to it.  The number 0
+ * stands for a transaction that this call has begun itself: undo rolls it back.
+ */
+extern int	plshard_xact_begin_call(NodeConn *conn, void *owner);
+extern void plshard_xact_undo_call(NodeConn *conn, int savepoint);
+extern void plshard_xact_end_call(NodeConn *conn, int savepoint);
+
+/* The transaction has written on the active placements of a shard. */
+extern void plshard_xact_wrote(const ClusterMap *map, int shard);
+
+/* Leaves a node that has been evicted out of the transaction. */
+extern void plshard_xact_leave(NodeConn *conn);
 
 #endif							/* PLSHARD_REMOTE_XACT_H */

@@ -50,11 +50,14 @@ typedef struct WaitSocket
 } WaitSocket;
 
 /*
- * Waits until a socket is ready (returns how many), or the deadline has passed
- * (returns 0).  Serves interrupts first and whenever the latch is set, so it
+ * Waits until a socket is ready (returns how many; not all that are, where there
+ * are many), or the deadline has passed (returns 0).  Serves interrupts first and whenever the latch is set, so it
  * throws on cancel, statement_timeout and termination; ends the process when
  * the postmaster is gone.
  */
 extern int	plshard_wait(WaitSocket *sockets, int nsockets, Deadline deadline);
+
+/* Must be called before a socket that was waited for is closed, or may be. */
+extern void plshard_wait_forget(pgsocket fd);
 
 #endif							/* PLSHARD_WAIT_H */

@@ -1,12 +1,12 @@
 /*
- * parser.h
+ * body_parser.h
  *
  * Text to syntax tree.  Reentrant; keeps no state of its own; takes its memory
  * from the caller's allocator and never frees, so that a memory context (or an
  * arena, in the stand-alone tests) owns the tree.
  */
-#ifndef PLSHARD_PARSER_H
-#define PLSHARD_PARSER_H
+#ifndef PLSHARD_BODY_PARSER_H
+#define PLSHARD_BODY_PARSER_H
 
 #include <stddef.h>
 
@@ -36,4 +36,4 @@ typedef struct ParseError
 extern AstBody *plshard_parse(const char *source, const ParserAllocator *allocator,
 							  ParseError *error);
 
-#endif							/* PLSHARD_PARSER_H */
+#endif							/* PLSHARD_BODY_PARSER_H */

@@ -1,0 +1,729 @@
+/*
+ * connection.c
+ *
+ * Cached connections to nodes.  The cache and each connection's own memory
+ * (context "plshard connection") hang below CacheMemoryContext; libpq's is
+ * malloc'ed and freed by plshard_conn_close.  A result that is being handled
+ * is kept in the connection, so an error thrown by the handler leaks nothing.
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "conninfo.h"
+#include "connection.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgtime.h"
+#include "remote_error.h"
+#include "settings.h"
+#include "storage/fd.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+typedef struct StatementKey
+{
+	uint64		id;
+	int64		shard_id;
+} StatementKey;
+
+typedef struct PreparedStatement
+{
+	StatementKey key;			/* hash key, must be first */
+	dlist_node	node;			/* in NodeConn.lru, newest first */
+	uint64		name;
+	bool		prepared;		/* the node has confirmed it */
+	uint64		batch;			/* the batch that prepares it */
+} PreparedStatement;
+
+static HTAB *connections = NULL;
+
+/*
+ * What is set on every session of ours, in one round trip.  Text travels as
+ * the same on both sides; nothing is written unless a write says so; a session
+ * whose front has gone ends soon, also while it computes.
+ */
+static const char *const setup_sql =
+"SELECT pg_catalog.current_setting('search_path'), "
+"pg_catalog.set_config('default_transaction_read_only', 'on', false), "
+"pg_catalog.set_config('datestyle', 'ISO', false), "
+"pg_catalog.set_config('intervalstyle', 'postgres', false), "
+"pg_catalog.set_config('extra_float_digits', '3', false), "
+"pg_catalog.set_config('client_connection_check_interval', '500ms', false), "
+"pg_catalog.set_config('tcp_keepalives_idle', '10', false), "
+"pg_catalog.set_config('tcp_keepalives_interval', '5', false), "
+"pg_catalog.set_config('tcp_keepalives_count', '3', false), "
+"pg_catalog.set_config('tcp_user_timeout', '30000', false)";
+
+static void
+log_command(const NodeConn *conn, const char *sql)
+{
+	if (plshard_log_remote_commands)
+		ereport(NOTICE, (errmsg_internal("node %s: %s", conn->node_name, sql)));
+}
+
+/* Frees what libpq holds; the entry's own fields are left to the caller. */
+static void
+release_pg(NodeConn *conn)
+{
+	if (conn->result)
+	{
+		PQclear(conn->result);
+		conn->result = NULL;
+	}
+	if (conn->pg)
+	{
+		plshard_wait_forget(PQsocket(conn->pg));
+		PQfinish(conn->pg);
+		conn->pg = NULL;
+		ReleaseExternalFD();
+	}
+	conn->npending = 0;
+	conn->pending_head = 0;
+	conn->unsent = false;
+	conn->notices_for = NULL;
+	conn->statements = NULL;	/* went with the context, or will */
+	conn->nstatements = 0;
+	dlist_init(&conn->lru);
+	conn->release_call = 0;
+	plshard_conn_forget_settings(conn);
+}
+
+/* A remote transaction that ends with its connection, unless it was idle. */
+static void
+lose_xact(NodeConn *conn)
+{
+	if (conn->xact_depth > 0)
+		conn->xact_lost = true;
+	conn->xact_depth = 0;
+}
+
+void
+plshard_conn_close(NodeConn *conn)
+{
+	release_pg(conn);
+	lose_xact(conn);
+	conn->state = CONN_CLOSED;
+}
+
+void
+plshard_conn_set_lost(NodeConn *conn, int sqlstate, const char *message)
+{
+	char	   *copy = MemoryContextStrdup(conn->context, message);
+
+	release_pg(conn);
+	lose_xact(conn);
+	conn->state = CONN_LOST;
+	conn->sqlstate = sqlstate;
+	conn->message = copy;
+}
+
+/* Lost as libpq tells it. */
+static void
+lost_by_libpq(NodeConn *conn)
+{
+	char	   *message = plshard_connection_message(conn->pg);
+
+	plshard_conn_set_lost(conn, plshard_connection_sqlstate(conn->pg), message);
+	pfree(message);
+}
+
+static void
+receive_notice(void *arg, const PGresult *result)
+{
+	NodeConn   *conn = arg;
+	RemoteErrorContext where = {0};
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+	int			elevel;
+
+	if (conn->notices_for == NULL || conn->npending == 0 ||
+		conn->pending[conn->pending_head].kind != PENDING_CALL || severity == NULL)
+		return;
+	if (strcmp(severity, "WARNING") == 0)
+		elevel = WARNING;
+	else if (strcmp(severity, "NOTICE") == 0)
+		elevel = NOTICE;
+	else if (strcmp(severity, "INFO") == 0)
+		elevel = INFO;
+	else
+		elevel = DEBUG1;
+
+	where.function_name = conn->notices_for;
+	where.node_name = conn->node_name;
+	/* libpq must not be left by a longjmp */
+	HOLD_INTERRUPTS();
+	plshard_report_result(elevel, result, &where);
+	RESUME_INTERRUPTS();
+}
+
+NodeConn *
+plshard_conn_get(const ClusterMap *map, int node, int slot)
+{
+	NodeConnKey key;
+	NodeConn   *conn;
+	bool		found;
+
+	if (connections == NULL)
+	{
+		HASHCTL		ctl = {0};
+
+		ctl.keysize = sizeof(NodeConnKey);
+		ctl.entrysize = sizeof(NodeConn);
+		ctl.hcxt = CacheMemoryContext;
+		connections = hash_create("plshard connections", 32, &ctl,
+								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+
+	memset(&key, 0, sizeof(key));
+	key.server_oid = map->server_oid;
+	key.node_id = map->nodes[node].id;
+	key.userid = GetUserId();
+	key.slot = slot;
+	conn = hash_search(connections, &key, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset((char *) conn + sizeof(NodeConnKey), 0, sizeof(NodeConn) - sizeof(NodeConnKey));
+		conn->context = AllocSetContextCreate(CacheMemoryContext, "plshard connection",
+											  ALLOCSET_SMALL_SIZES);
+		conn->state = CONN_CLOSED;
+		dlist_init(&conn->lru);
+	}
+
+	if (conn->state == CONN_READY && conn->xact_depth == 0 && !plshard_conn_awaited(conn) &&
+		conn->checked_generation != plshard_conninfo_generation)
+	{
+		uint64		generation = plshard_conninfo_generation;
+		NodeConninfo info;
+
+		plshard_build_conninfo(map, node, GetUserId(), &info);
+		if (info.fingerprint != conn->fingerprint)
+			plshard_conn_close(conn);
+		else
+			conn->checked_generation = generation;
+	}
+	return conn;
+}
+
+void
+plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
+{
+	NodeConninfo info;
+	uint64		generation = plshard_conninfo_generation;
+
+	Assert(conn->pg == NULL);
+	plshard_build_conninfo(map, node, conn->key.userid, &info);
+
+	MemoryContextReset(conn->context);
+	conn->message = NULL;
+	conn->base_path = NULL;
+	conn->epoch_sql = NULL;
+	conn->pending = NULL;
+	conn->pending_size = 0;
+	strlcpy(conn->node_name, map->nodes[node].name, NAMEDATALEN);
+	conn->fingerprint = info.fingerprint;
+	conn->password_required = info.password_required;
+	conn->checked_generation = generation;
+	conn->used_before = false;
+	conn->condemned = false;
+	conn->last_heard = plshard_clock();
+
+	if (!AcquireExternalFD())
+	{
+		conn->state = CONN_CLOSED;
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not connect to node \"%s\": this session has too many open files and connections",
+						conn->node_name),
+				 errhint("Raise max_files_per_process on the front, or use fewer nodes in one session.")));
+	}
+	conn->pg = PQconnectStartParams(info.keywords, info.values, 0);
+	if (conn->pg == NULL)
+	{
+		ReleaseExternalFD();
+		plshard_conn_set_lost(conn, 0, "out of memory");
+		return;
+	}
+	PQsetErrorVerbosity(conn->pg, PQERRORS_VERBOSE);
+	PQsetNoticeReceiver(conn->pg, receive_notice, conn);
+	conn->state = CONN_CONNECTING;
+	conn->poll_events = WL_SOCKET_WRITEABLE;
+	if (PQstatus(conn->pg) == CONNECTION_BAD)
+		lost_by_libpq(conn);
+}
+
+static Pending *
+push_pending(NodeConn *conn, PendingKind kind, void *owner, int number, bool row_mode)
+{
+	Pending    *p;
+
+	if (conn->npending == conn->pending_size)
+	{
+		int			size = Max(conn->pending_size * 2, 16);
+		Pending    *ring = MemoryContextAlloc(conn->context, size * sizeof(Pending));
+
+		for (int i = 0; i < conn->npending; i++)
+			ring[i] = conn->pending[(conn->pending_head + i) % conn->pending_size];
+		if (conn->pending)
+			pfree(conn->pending);
+		conn->pending = ring;
+		conn->pending_size = size;
+		conn->pending_head = 0;
+	}
+	p = &conn->pending[(conn->pending_head + conn->npending) % conn->pending_size];
+	memset(p, 0, sizeof(*p));
+	p->kind = kind;
+	p->owner = owner;
+	p->number = number;
+	p->row_mode = row_mode;
+	conn->npending++;
+	return p;
+}
+
+static void
+pop_pending(NodeConn *conn)
+{
+	Assert(conn->npending > 0);
+	conn->pending_head = (conn->pending_head + 1) % conn->pending_size;
+	conn->npending--;
+}
+
+bool
+plshard_conn_awaited(const NodeConn *conn)
+{
+	for (int i = 0; i < conn->npending; i++)
+	{
+		if (conn->pending[(conn->pending_head + i) % conn->pending_size].owner)
+			return true;
+	}
+	return false;
+}
+
+void
+plshard_conn_discard_pending(NodeConn *conn)
+{
+	for (int i = 0; i < conn->npending; i++)
+		conn->pending[(conn->pending_head + i) % conn->pending_size].owner = NULL;
+	conn->notices_for = NULL;
+}
+
+/* The handshake is done: pipeline mode, and our settings. */
+static void
+begin_setup(NodeConn *conn)
+{
+	NodeConninfo info = {0};
+
+	info.password_required = conn->password_required;
+	PG_TRY();
+	{
+		plshard_check_connection_security(conn->pg, &info);
+	}
+	PG_CATCH();
+	{
+		plshard_conn_close(conn);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	if (PQsetnonblocking(conn->pg, 1) != 0 || !PQenterPipelineMode(conn->pg))
+	{
+		lost_by_libpq(conn);
+		return;
+	}
+	conn->poll_events = 0;
+	plshard_conn_send_plain(conn, setup_sql, PENDING_SETUP, NULL, 0, false);
+	plshard_conn_send_sync(conn, NULL);
+}
+
+static void
+finish_setup(NodeConn *conn, const PGresult *result)
+{
+	HASHCTL		ctl = {0};
+
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+	{
+		plshard_conn_set_lost(conn, plshard_result_sqlstate(result),
+							  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) ?
+							  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) :
+							  "could not set up the session");
+		return;
+	}
+	conn->base_path = MemoryContextStrdup(conn->context, PQgetvalue(result, 0, 0));
+	plshard_conn_forget_settings(conn);
+	conn->path_shard = PATH_BASE;
+	conn->statement_timeout = 0;
+
+	ctl.keysize = sizeof(StatementKey);
+	ctl.entrysize = sizeof(PreparedStatement);
+	ctl.hcxt = conn->context;
+	conn->statements = hash_create("plshard prepared statements", 64, &ctl,
+								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	conn->state = CONN_READY;
+}
+
+/* An error result whose connection ends with it. */
+static bool
+is_fatal(const PGresult *result)
+{
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
+static void
+statement_answered(NodeConn *conn, Pending *p, ExecStatusType status)
+{
+	PreparedStatement *statement = p->statement;
+
+	p->statement = NULL;
+	if (status == PGRES_COMMAND_OK)
+		statement->prepared = true;
+	else
+	{
+		dlist_delete(&statement->node);
+		conn->nstatements--;
+		hash_search(conn->statements, &statement->key, HASH_REMOVE, NULL);
+	}
+}
+
+static void
+receive(NodeConn *conn, ResultHandler handler, void *arg)
+{
+	/* what a node said last may still be in libpq's buffer: read on */
+	bool		broken = !PQconsumeInput(conn->pg);
+
+	if (broken && conn->npending == 0)
+	{
+		lost_by_libpq(conn);
+		return;
+	}
+
+	while (conn->npending > 0)
+	{
+		Pending    *p = &conn->pending[conn->pending_head];
+		ExecStatusType status;
+
+		if (p->row_mode && !p->row_mode_set)
+		{
+			PQsetSingleRowMode(conn->pg);
+			p->row_mode_set = true;
+		}
+		if (PQisBusy(conn->pg))
+		{
+			if (broken)
+				lost_by_libpq(conn);
+			return;
+		}
+
+		conn->result = PQgetResult(conn->pg);
+		if (conn->result == NULL)
+		{
+			if (!p->answered)
+			{
+				lost_by_libpq(conn);
+				return;
+			}
+			pop_pending(conn);
+			continue;
+		}
+		conn->last_heard = plshard_clock();
+		status = PQresultStatus(conn->result);
+
+		if (status == PGRES_FATAL_ERROR && is_fatal(conn->result))
+		{
+			char	   *message = pstrdup(PQresultErrorField(conn->result, PG_DIAG_MESSAGE_PRIMARY));
+
+			plshard_conn_set_lost(conn, plshard_result_sqlstate(conn->result), message);
+			pfree(message);
+			return;
+		}
+		if (PQstatus(conn->pg) == CONNECTION_BAD)
+		{
+			lost_by_libpq(conn);
+			return;
+		}
+
+		if (status == PGRES_FATAL_ERROR)
+			plshard_conn_forget_settings(conn);
+		if (p->kind == PENDING_SETUP)
+		{
+			finish_setup(conn, conn->result);
+			if (conn->state == CONN_LOST)
+				return;
+		}
+		if (p->kind == PENDING_PREPARE && p->statement)
+			statement_answered(conn, p, status);
+
+		if (status == PGRES_PIPELINE_SYNC)
+		{
+			Pending		sync = *p;
+
+			Assert(p->kind == PENDING_SYNC);
+			pop_pending(conn);	/* no NULL follows */
+			if (sync.owner)
+				handler(conn, &sync, conn->result, arg);
+		}
+		else
+		{
+			p->answered = true;
+			if (p->owner)
+				handler(conn, p, conn->result, arg);
+		}
+		/* the handler may have closed the connection */
+		if (conn->result)
+		{
+			PQclear(conn->result);
+			conn->result = NULL;
+		}
+		if (conn->state != CONN_READY && conn->state != CONN_CONNECTING)
+			return;
+	}
+}
+
+void
+plshard_conn_advance(NodeConn *conn, ResultHandler handler, void *arg)
+{
+	if (conn->state == CONN_CONNECTING && conn->poll_events != 0)
+	{
+		/* it may go on to another address, on another socket */
+		plshard_wait_forget(PQsocket(conn->pg));
+		switch (PQconnectPoll(conn->pg))
+		{
+			case PGRES_POLLING_READING:
+				conn->poll_events = WL_SOCKET_READABLE;
+				return;
+			case PGRES_POLLING_WRITING:
+				conn->poll_events = WL_SOCKET_WRITEABLE;
+				return;
+			case PGRES_POLLING_OK:
+				begin_setup(conn);
+				return;
+			default:
+				lost_by_libpq(conn);
+				return;
+		}
+	}
+	if (conn->state != CONN_READY && conn->state != CONN_CONNECTING)
+		return;
+
+	if (conn->result)
+	{
+		/* left by an error in the handler */
+		PQclear(conn->result);
+		conn->result = NULL;
+	}
+	if (conn->unsent)
+	{
+		int			rc = PQflush(conn->pg);
+
+		if (rc < 0)
+		{
+			lost_by_libpq(conn);
+			return;
+		}
+		conn->unsent = rc > 0;
+	}
+	receive(conn, handler, arg);
+}
+
+uint32
+plshard_conn_events(NodeConn *conn)
+{
+	if (conn->state == CONN_CONNECTING && conn->poll_events != 0)
+		return conn->poll_events;
+	if (conn->state != CONN_READY && conn->state != CONN_CONNECTING)
+		return 0;
+	return (conn->npending > 0 ? WL_SOCKET_READABLE : 0) |
+		(conn->unsent ? WL_SOCKET_WRITEABLE : 0);
+}
+
+/* Makes room for one more prepared statement by deallocating the oldest. */
+static void
+make_room(NodeConn *conn)
+{
+	dlist_node *node;
+	PreparedStatement *oldest;
+	char		sql[64];
+
+	if (conn->nstatements < plshard_max_prepared_statements)
+		return;
+	node = dlist_tail_node(&conn->lru);
+	oldest = dlist_container(PreparedStatement, node, node);
+	if (!oldest->prepared)
+		return;					/* it is on its way: be over the limit */
+	snprintf(sql, sizeof(sql), "DEALLOCATE plshard_" UINT64_FORMAT, oldest->name);
+	dlist_delete(node);
+	conn->nstatements--;
+	hash_search(conn->statements, &oldest->key, HASH_REMOVE, NULL);
+	plshard_conn_send_plain(conn, sql, PENDING_SETTING, NULL, 0, false);
+}
+
+void
+plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
+						   int nparams, const Oid *types, const RemoteParams *params,
+						   int result_format, PendingKind kind,
+						   void *owner, int number, bool row_mode)
+{
+	StatementKey key;
+	PreparedStatement *statement;
+	bool		found;
+	char		name[40];
+
+	if (conn->state != CONN_READY)
+		return;
+	log_command(conn, sql);
+
+	key.id = id;
+	key.shard_id = shard_id;
+	statement = hash_search(conn->statements, &key, HASH_FIND, NULL);
+	if (statement && !statement->prepared && statement->batch != conn->batch)
+	{
+		/* its batch may still fail: do not rely on it */
+		dlist_delete(&statement->node);
+		conn->nstatements--;
+		for (int i = 0; i < conn->npending; i++)
+		{
+			Pending    *p = &conn->pending[(conn->pending_head + i) % conn->pending_size];
+
+			if (p->statement == statement)
+				p->statement = NULL;
+		}
+		hash_search(conn->statements, &key, HASH_REMOVE, NULL);
+		statement = NULL;
+	}
+	if (statement == NULL)
+	{
+		make_room(conn);
+		if (conn->state != CONN_READY)
+			return;
+		statement = hash_search(conn->statements, &key, HASH_ENTER, &found);
+		statement->name = ++conn->next_name;
+		statement->prepared = false;
+		statement->batch = conn->batch;
+		dlist_push_head(&conn->lru, &statement->node);
+		conn->nstatements++;
+		snprintf(name, sizeof(name), "plshard_" UINT64_FORMAT, statement->name);
+		if (!PQsendPrepare(conn->pg, name, sql, nparams, types))
+		{
+			lost_by_libpq(conn);
+			return;
+		}
+		push_pending(conn, PENDING_PREPARE, owner, number, false)->statement = statement;
+	}
+	else
+		dlist_move_head(&conn->lru, &statement->node);
+
+	snprintf(name, sizeof(name), "plshard_" UINT64_FORMAT, statement->name);
+	if (!PQsendQueryPrepared(conn->pg, name, nparams,
+							 params ? params->values : NULL,
+							 params ? params->lengths : NULL,
+							 params ? params->formats : NULL,
+							 result_format))
+	{
+		lost_by_libpq(conn);
+		return;
+	}
+	push_pending(conn, kind, owner, number, row_mode);
+}
+
+void
+plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind kind,
+						void *owner, int number, bool row_mode)
+{
+	if (conn->state != CONN_READY && conn->state != CONN_CONNECTING)
+		return;
+	if (kind != PENDING_SETUP)
+		log_command(conn, sql);
+	if (!PQsendQueryParams(conn->pg, sql, 0, NULL, NULL, NULL, NULL, 0))
+	{
+		lost_by_libpq(conn);
+		return;
+	}
+	push_pending(conn, kind, owner, number, row_mode);
+}
+
+void
+plshard_conn_send_sync(NodeConn *conn, void *owner)
+{
+	int			rc;
+
+	if (conn->state != CONN_READY && conn->state != CONN_CONNECTING)
+		return;
+	if (!PQpipelineSync(conn->pg) || (rc = PQflush(conn->pg)) < 0)
+	{
+		lost_by_libpq(conn);
+		return;
+	}
+	conn->unsent = rc > 0;
+	push_pending(conn, PENDING_SYNC, owner, 0, false);
+	conn->batch++;
+}
+
+void
+plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, void *owner)
+{
+	if (conn->timezone != session_timezone)
+	{
+		char	   *sql = psprintf("SET timezone = %s",
+								   quote_literal_cstr(pg_get_timezone_name(session_timezone)));
+
+		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
+		pfree(sql);
+		conn->timezone = session_timezone;
+	}
+	if (conn->statement_timeout != timeout)
+	{
+		char		sql[64];
+
+		if (timeout > 0)
+			snprintf(sql, sizeof(sql), "SET statement_timeout = %d", timeout);
+		else
+			snprintf(sql, sizeof(sql), "SET statement_timeout = DEFAULT");
+		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
+		conn->statement_timeout = timeout;
+	}
+	if (conn->path_shard != shard_id && conn->state == CONN_READY)
+	{
+		const char *rest = conn->base_path;
+		char	   *sql;
+
+		if (shard_id == PATH_BASE)
+			sql = psprintf("SET search_path = %s", rest[0] ? rest : "''");
+		else
+			sql = psprintf("SET search_path = plshard_" INT64_FORMAT "%s%s",
+						   shard_id, rest[0] ? ", " : "", rest);
+		plshard_conn_send_prepared(conn, QUERY_PATH, shard_id, sql, 0, NULL, NULL, 0,
+								   PENDING_SETTING, owner, 0, false);
+		pfree(sql);
+		conn->path_shard = shard_id;
+	}
+}
+
+void
+plshard_conn_forget_statement(NodeConn *conn, uint64 id, int64 shard_id)
+{
+	StatementKey key = {id, shard_id};
+	PreparedStatement *statement;
+
+	if (conn->state != CONN_READY)
+		return;
+	statement = hash_search(conn->statements, &key, HASH_FIND, NULL);
+	if (statement && statement->prepared)
+	{
+		dlist_delete(&statement->node);
+		conn->nstatements--;
+		hash_search(conn->statements, &key, HASH_REMOVE, NULL);
+	}
+}
+
+void
+plshard_conn_each(void (*visit) (NodeConn *conn, void *arg), void *arg)
+{
+	HASH_SEQ_STATUS status;
+	NodeConn   *conn;
+
+	if (connections == NULL)
+		return;
+	hash_seq_init(&status, connections);
+	while ((conn = hash_seq_search(&status)) != NULL)
+		visit(conn, arg);
+}

@@ -1,0 +1,210 @@
+/*
+ * connection.h
+ *
+ * Cached connections to nodes, always in libpq's pipeline mode, and what this
+ * session knows of the state of each: prepared statements, search_path,
+ * statement_timeout, the remote transaction.
+ *
+ * Commands are queued with plshard_conn_send_*; each leaves a Pending entry,
+ * and results come back in that order through plshard_conn_receive.  Nothing
+ * here waits or decides: callers wait with wait.h, and what a failure means is
+ * execute.c's and remote_xact.c's business.
+ */
+#ifndef PLSHARD_CONNECTION_H
+#define PLSHARD_CONNECTION_H
+
+#include "cluster.h"
+#include "execute.h"
+#include "lib/ilist.h"
+#include "wait.h"
+
+typedef enum PendingKind
+{
+	PENDING_SETUP,				/* the session's settings, after connecting */
+	PENDING_PREPARE,
+	PENDING_SETTING,			/* search_path, statement_timeout */
+	PENDING_XACT,				/* BEGIN, SAVEPOINT, COMMIT ... */
+	PENDING_LOCK,
+	PENDING_EPOCH,
+	PENDING_CALL,
+	PENDING_SYNC
+} PendingKind;
+
+struct PreparedStatement;
+
+typedef struct Pending
+{
+	PendingKind kind;
+	void	   *owner;			/* whose command it is; NULL: nobody waits for it */
+	int			number;			/* likewise */
+	bool		row_mode;		/* rows are to come one at a time */
+	bool		row_mode_set;
+	bool		answered;		/* a result has come; NULL ends it */
+	struct PreparedStatement *statement;	/* PENDING_PREPARE */
+} Pending;
+
+typedef enum ConnState
+{
+	CONN_CLOSED,
+	CONN_CONNECTING,			/* libpq's handshake, then our SETUP */
+	CONN_READY,
+	CONN_LOST					/* failed; "message" and "sqlstate" say how */
+} ConnState;
+
+typedef struct NodeConnKey
+{
+	Oid			server_oid;
+	int32		node_id;
+	Oid			userid;
+	int32		slot;			/* 0 is the one that has the transaction */
+} NodeConnKey;
+
+typedef struct NodeConn
+{
+	NodeConnKey key;			/* hash key, must be first */
+	char		node_name[NAMEDATALEN];
+	MemoryContext context;		/* of everything that goes with the connection */
+	ConnState	state;
+	PGconn	   *pg;
+	uint32		poll_events;	/* what the handshake waits for */
+	bool		used_before;	/* it was up before this call: may be stale */
+
+	/* why it was lost */
+	char	   *message;
+	int			sqlstate;		/* 0: the node did not answer at all */
+	bool		condemned;		/* its node was silent, and failed a probe */
+
+	/* what the conninfo was made of */
+	uint32		fingerprint;
+	bool		password_required;
+	uint64		checked_generation;
+
+	/* commands on their way, oldest first: a ring */
+	Pending    *pending;
+	int			pending_size;
+	int			pending_head;
+	int			npending;
+	PGresult   *result;			/* the one being handled */
+	bool		unsent;			/* libpq still holds bytes for the socket */
+	const char *notices_for;	/* the function whose notices are passed on; NULL: none are */
+	Deadline	last_heard;
+
+	/* session state on the node */
+	int64		path_shard;		/* whose search_path is set; see PATH_ */
+	char	   *base_path;		/* the session's own search_path */
+	char	   *epoch_sql;		/* compares the node's epoch, made on first use */
+	int			statement_timeout;	/* ms; 0 the session's own, -1 unknown */
+	const void *timezone;		/* the front's that was set; NULL unknown */
+
+	/* prepared statements */
+	struct HTAB *statements;
+	dlist_head	lru;
+	int			nstatements;
+	uint64		next_name;
+	uint64		batch;			/* number of the batch being queued */
+
+	/* the remote transaction (remote_xact.c) */
+	int			xact_depth;		/* 0 none, 1 BEGIN, n: n-1 savepoints */
+	int			xact_begin_level;	/* the front's nesting level when it began */
+	bool		xact_read_only; /* begun READ ONLY */
+	bool		xact_wrote;
+	bool		xact_lost;		/* it was cut off; stays until the front's ends */
+	int			nkey_locks;		/* taken in it */
+	int			release_call;	/* savepoint of a finished call, not released yet; 0: none */
+} NodeConn;
+
+#define PATH_UNKNOWN INT64CONST(0)
+#define PATH_BASE INT64CONST(-1)
+
+/* Ids of our own prepared statements; functions' ids begin behind them. */
+typedef enum BuiltinQuery
+{
+	QUERY_PATH = 1,				/* one for each shard */
+	QUERY_BEGIN,
+	QUERY_BEGIN_READ_ONLY,
+	QUERY_COMMIT,
+	QUERY_ROLLBACK,
+	QUERY_TRY_LOCKS,
+	QUERY_WAIT_LOCKS,
+	QUERY_TRY_SHARD,
+	QUERY_WAIT_SHARD,
+	QUERY_EPOCH,
+	FIRST_FUNCTION_QUERY = 100
+} BuiltinQuery;
+
+/*
+ * Called for each result of a command that has an owner; the result is cleared
+ * afterwards.  May throw: the connection stays consistent.
+ */
+typedef void (*ResultHandler) (NodeConn *conn, Pending *pending, PGresult *result, void *arg);
+
+/*
+ * The connection of the current user to a node: the cached one (in whatever
+ * state) or a new entry in state CONN_CLOSED.  One that no transaction uses
+ * and whose conninfo has changed is closed first.
+ */
+extern NodeConn *plshard_conn_get(const ClusterMap *map, int node, int slot);
+
+/* Begins to connect: state CONN_CONNECTING, or CONN_LOST with a message.  Throws 2F003. */
+extern void plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node);
+
+/* Closes it at once, never waiting; the entry stays, in state CONN_CLOSED. */
+extern void plshard_conn_close(NodeConn *conn);
+
+/*
+ * Goes on with whatever the socket allows: handshake, sending, receiving.
+ * Results are given to the handler.  State CONN_LOST afterwards where the
+ * connection failed.
+ */
+extern void plshard_conn_advance(NodeConn *conn, ResultHandler handler, void *arg);
+
+/* What it waits for, 0 where for nothing. */
+extern uint32 plshard_conn_events(NodeConn *conn);
+
+/* True where results are due that somebody waits for. */
+extern bool plshard_conn_awaited(const NodeConn *conn);
+
+/*
+ * Sends a statement that is prepared on first use; one prepared statement for
+ * each (id, shard), under an LRU.
+ */
+extern void plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
+									   int nparams, const Oid *types, const RemoteParams *params,
+									   int result_format, PendingKind kind,
+									   void *owner, int number, bool row_mode);
+
+/* Sends a statement as it is. */
+extern void plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind kind,
+									void *owner, int number, bool row_mode);
+
+/* Ends a batch: an error skips everything up to here. */
+extern void plshard_conn_send_sync(NodeConn *conn, void *owner);
+
+/*
+ * Queues search_path (a shard's, or PATH_BASE), statement_timeout (ms, 0: the
+ * session's own) and TimeZone, each only where it differs from what is set.
+ */
+extern void plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, void *owner);
+
+/* A rollback has undone settings: they are sent again with the next call. */
+static inline void
+plshard_conn_forget_settings(NodeConn *conn)
+{
+	conn->path_shard = PATH_UNKNOWN;
+	conn->statement_timeout = -1;
+	conn->timezone = NULL;
+}
+
+/* From now on nobody waits for what is on its way. */
+extern void plshard_conn_discard_pending(NodeConn *conn);
+
+/* Forgets a prepared statement, so that the next call prepares it again. */
+extern void plshard_conn_forget_statement(NodeConn *conn, uint64 id, int64 shard_id);
+
+/* Calls "visit" for every entry of the cache. */
+extern void plshard_conn_each(void (*visit) (NodeConn *conn, void *arg), void *arg);
+
+/* Marks a connection lost, with a message that is copied. */
+extern void plshard_conn_set_lost(NodeConn *conn, int sqlstate, const char *message);
+
+#endif							/* PLSHARD_CONNECTION_H */

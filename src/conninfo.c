@@ -1,0 +1,247 @@
+/*
+ * conninfo.c
+ *
+ * What a session connects to a node with, under postgres_fdw's rules.  Results
+ * live in the caller's memory context; libpq's own structures are freed before
+ * anything can throw past them.
+ */
+#include "postgres.h"
+
+#include "commands/defrem.h"
+#include "common/hashfn.h"
+#include "compat.h"
+#include "conninfo.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "options.h"
+
+/*
+ * What a node's conninfo may say: where the node is and how to reach it, never
+ * as whom, nor anything that reaches into the session.
+ */
+static const char *const node_keywords[] = {
+	"channel_binding", "dbname", "gssencmode", "host", "hostaddr", "keepalives",
+	"keepalives_count", "keepalives_idle", "keepalives_interval", "krbsrvname",
+	"load_balance_hosts", "max_protocol_version", "min_protocol_version", "port",
+	"require_auth", "requirepeer", "ssl_max_protocol_version",
+	"ssl_min_protocol_version", "sslcrl", "sslcrldir", "sslmode",
+	"sslnegotiation", "sslrootcert", "sslsni", "target_session_attrs",
+	"tcp_user_timeout"
+};
+
+/* What a user mapping's options mean to libpq. */
+static const char *const mapping_keywords[] = {
+	"password", "sslcert", "sslkey", "sslpassword", "user"
+};
+
+/*
+ * A node that is gone without a word ends the connection within half a minute,
+ * unless the node's conninfo says otherwise.  (Calls do not wait for that: they
+ * have their own deadlines and probes.)
+ */
+static const char *const defaults[][2] = {
+	{"keepalives", "1"},
+	{"keepalives_idle", "15"},
+	{"keepalives_interval", "5"},
+	{"keepalives_count", "3"},
+	{"tcp_user_timeout", "30000"}
+};
+
+uint64		plshard_conninfo_generation = 0;
+
+static bool
+is_one_of(const char *keyword, const char *const *keywords, int nkeywords)
+{
+	for (int i = 0; i < nkeywords; i++)
+	{
+		if (strcmp(keywords[i], keyword) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Appends a setting, copied, where libpq lets the last of a keyword win. */
+static void
+add_setting(NodeConninfo *info, int *n, const char *keyword, const char *value)
+{
+	if (!plshard_proxy_option_allowed(keyword))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("this server does not permit the connection option \"%s\"", keyword)));
+	info->keywords[*n] = pstrdup(keyword);
+	info->values[*n] = pstrdup(value);
+	(*n)++;
+}
+
+static void
+check_node_keyword(const char *keyword)
+{
+	StringInfoData valid;
+
+	if (is_one_of(keyword, node_keywords, lengthof(node_keywords)))
+	{
+		if (!plshard_proxy_option_allowed(keyword))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("this server does not permit the connection option \"%s\"",
+							keyword)));
+		return;
+	}
+	if (is_one_of(keyword, mapping_keywords, lengthof(mapping_keywords)))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				 errmsg("connection option \"%s\" is not allowed for a node", keyword),
+				 errhint("Use CREATE USER MAPPING, which may also be FOR PUBLIC, to say as whom the cluster's nodes are connected to.")));
+
+	initStringInfo(&valid);
+	for (int i = 0; i < lengthof(node_keywords); i++)
+		appendStringInfo(&valid, "%s%s", i > 0 ? ", " : "", node_keywords[i]);
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+			 errmsg("connection option \"%s\" is not allowed for a node", keyword),
+			 errhint("Valid options in this context are: %s.", valid.data)));
+}
+
+/* Parses a node's conninfo; the result is libpq's, for PQconninfoFree. */
+static PQconninfoOption *
+parse_conninfo(const char *conninfo)
+{
+	char	   *message = NULL;
+	PQconninfoOption *options = PQconninfoParse(conninfo, &message);
+
+	if (options == NULL)
+	{
+		/* not shown: it quotes the text */
+		PQfreemem(message);
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("invalid connection string for a node"),
+				 errhint("Give pairs like \"host=db1 port=5432 dbname=shop\", or a postgresql:// URI, of options that this server's libpq knows.")));
+	}
+	return options;
+}
+
+void
+plshard_validate_conninfo(const char *conninfo)
+{
+	PQconninfoOption *options = parse_conninfo(conninfo);
+
+	PG_TRY();
+	{
+		for (PQconninfoOption *option = options; option->keyword; option++)
+		{
+			if (option->val != NULL)
+				check_node_keyword(option->keyword);
+		}
+	}
+	PG_FINALLY();
+	{
+		PQconninfoFree(options);
+	}
+	PG_END_TRY();
+}
+
+/* Adds the settings of a node's conninfo to arrays with room for them. */
+static void
+add_node_settings(NodeConninfo *info, int *n, const char *conninfo)
+{
+	PQconninfoOption *options = parse_conninfo(conninfo);
+
+	PG_TRY();
+	{
+		for (PQconninfoOption *option = options; option->keyword; option++)
+		{
+			if (option->val == NULL)
+				continue;
+			check_node_keyword(option->keyword);
+			add_setting(info, n, option->keyword, option->val);
+		}
+	}
+	PG_FINALLY();
+	{
+		PQconninfoFree(options);
+	}
+	PG_END_TRY();
+}
+
+static uint32
+fingerprint(const NodeConninfo *info)
+{
+	uint32		hash = info->password_required;
+
+	for (int i = 0; info->keywords[i] != NULL; i++)
+	{
+		const char *keyword = info->keywords[i];
+		const char *value = info->values[i];
+
+		hash = hash_combine(hash, hash_bytes((const unsigned char *) keyword, strlen(keyword)));
+		hash = hash_combine(hash, hash_bytes((const unsigned char *) value, strlen(value)));
+	}
+	return hash;
+}
+
+void
+plshard_build_conninfo(const ClusterMap *map, int node, Oid userid, NodeConninfo *result)
+{
+	ClusterOptions server;
+	List	   *mapping;
+	ListCell   *cell;
+	bool		has_mapping;
+	bool		has_password = false;
+	bool		required;
+	int			room;
+	int			n = 0;
+
+	Assert(node >= 0 && node < map->nnodes);
+
+	plshard_cluster_options(map->server_oid, &server);
+	mapping = plshard_user_mapping_options(map->server_oid, userid, &has_mapping);
+	required = has_mapping ? true : server.password_required;
+
+	/* user, client_encoding, application_name and the end */
+	room = lengthof(defaults) + lengthof(node_keywords) + list_length(mapping) + 4;
+	result->keywords = palloc0(room * sizeof(char *));
+	result->values = palloc0(room * sizeof(char *));
+
+	for (int i = 0; i < lengthof(defaults); i++)
+		add_setting(result, &n, defaults[i][0], defaults[i][1]);
+	add_node_settings(result, &n, map->nodes[node].conninfo);
+	add_setting(result, &n, "user", GetUserNameFromId(userid, false));
+	foreach(cell, mapping)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "password_required") == 0)
+			required = defGetBoolean(option);
+		else if (is_one_of(option->defname, mapping_keywords, lengthof(mapping_keywords)))
+		{
+			char	   *value = defGetString(option);
+
+			add_setting(result, &n, option->defname, value);
+			if (strcmp(option->defname, "password") == 0 && *value != '\0')
+				has_password = true;
+		}
+	}
+	add_setting(result, &n, "client_encoding", GetDatabaseEncodingName());
+	add_setting(result, &n, "application_name", "plshard");
+
+	result->password_required = required && !superuser_arg(userid);
+	if (result->password_required && !has_password)
+		ereport(ERROR,
+				(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
+				 errmsg("password is required"),
+				 errdetail("Non-superusers must provide a password in the user mapping of cluster \"%s\".",
+						   map->name)));
+	result->fingerprint = fingerprint(result);
+}
+
+void
+plshard_check_connection_security(PGconn *conn, const NodeConninfo *info)
+{
+	if (info->password_required && !PQconnectionUsedPassword(conn))
+		ereport(ERROR,
+				(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
+				 errmsg("password is required"),
+				 errdetail("A non-superuser cannot connect to a node that does not ask for a password."),
+				 errhint("Change the node's authentication method, or let a superuser set password_required to false.")));
+}

@@ -1,0 +1,396 @@
+/*
+ * health.c
+ *
+ * Which nodes answer.  What sessions have seen is shared in a small table in
+ * shared memory, made by the first session that needs it (no preload needed);
+ * where there is no room for it, each session knows only its own.  Probes use
+ * connections of their own, freed on error by a PG_TRY block.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "compat.h"
+#include "conninfo.h"
+#include "health.h"
+#include "miscadmin.h"
+#include "registry.h"
+#include "remote_error.h"
+#include "storage/fd.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+#include "utils/memutils.h"
+#include "wait.h"
+
+#define HEALTH_SLOTS 512
+
+typedef struct HealthSlot
+{
+	uint64		node;			/* hash of cluster and node id; 0: free */
+	Deadline	retry_at;		/* 0: alive */
+} HealthSlot;
+
+typedef struct HealthTable
+{
+	slock_t		mutex;
+	HealthSlot	slots[HEALTH_SLOTS];
+} HealthTable;
+
+static HealthTable *table = NULL;
+
+static HealthTable *
+get_table(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool		found;
+
+	if (table != NULL)
+		return table;
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	PG_TRY();
+	{
+		table = ShmemInitStruct("plshard health", sizeof(HealthTable), &found);
+	}
+	PG_CATCH();
+	{
+		/* no room left in shared memory: this session's own table will do */
+		HOLD_INTERRUPTS();		/* the error undid the lock's own */
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		table = MemoryContextAlloc(TopMemoryContext, sizeof(HealthTable));
+		found = false;
+	}
+	PG_END_TRY();
+	if (!found)
+	{
+		memset(table, 0, sizeof(HealthTable));
+		SpinLockInit(&table->mutex);
+	}
+	LWLockRelease(AddinShmemInitLock);
+	return table;
+}
+
+/* The node's slot; a free one, or an old one in its place, if it has none.  Under the mutex. */
+static HealthSlot *
+find_slot(HealthTable *t, const ClusterMap *map, int node, bool make)
+{
+	uint64		id = hash_bytes_extended(map->cluster_id.data, UUID_LEN, map->nodes[node].id) | 1;
+	int			start = id % HEALTH_SLOTS;
+
+	for (int i = 0; i < 8; i++)
+	{
+		HealthSlot *slot = &t->slots[(start + i) % HEALTH_SLOTS];
+
+		if (slot->node == id)
+			return slot;
+		if (make && (slot->node == 0 || slot->retry_at == 0))
+		{
+			slot->node = id;
+			return slot;
+		}
+	}
+	return NULL;
+}
+
+bool
+plshard_node_looks_dead(const ClusterMap *map, int node)
+{
+	HealthTable *t = get_table();
+	HealthSlot *slot;
+	bool		dead = false;
+
+	SpinLockAcquire(&t->mutex);
+	slot = find_slot(t, map, node, false);
+	if (slot && slot->retry_at != 0)
+	{
+		Deadline	now = plshard_clock();
+
+		dead = now < slot->retry_at;
+		if (!dead)
+			slot->retry_at = now + (Deadline) map->node_timeout * 1000;
+	}
+	SpinLockRelease(&t->mutex);
+	return dead;
+}
+
+void
+plshard_node_seen(const ClusterMap *map, int node, bool alive)
+{
+	HealthTable *t = get_table();
+	HealthSlot *slot;
+	Deadline	retry_at = alive ? 0 : plshard_clock() + (Deadline) map->node_timeout * 1000;
+
+	SpinLockAcquire(&t->mutex);
+	slot = find_slot(t, map, node, !alive);
+	if (slot)
+		slot->retry_at = retry_at;
+	SpinLockRelease(&t->mutex);
+}
+
+/*
+ * A server that answers with an error of its own is there, whatever it thinks
+ * of us; not so while it starts up, shuts down or lacks resources.
+ */
+static bool
+refusal_is_an_answer(int sqlstate)
+{
+	char		class[2] = {PGUNSIXBIT(sqlstate), PGUNSIXBIT(sqlstate >> 6)};
+
+	if (sqlstate == 0)
+		return false;
+	if (sqlstate == ERRCODE_CANNOT_CONNECT_NOW || sqlstate == ERRCODE_ADMIN_SHUTDOWN ||
+		sqlstate == ERRCODE_CRASH_SHUTDOWN)
+		return false;
+	if ((class[0] == '5' && (class[1] == '3' || class[1] == '8')) ||
+		(class[0] == 'X' && class[1] == 'X'))
+		return false;
+	return true;
+}
+
+typedef enum ProbeState
+{
+	PROBE_PAUSED,				/* refused for now: connect again at "again" */
+	PROBE_CONNECTING,
+	PROBE_ASKING,
+	PROBE_ANSWERED,
+	PROBE_FAILED
+} ProbeState;
+
+typedef struct Probe
+{
+	int			node;
+	ProbeState	state;
+	PGconn	   *pg;
+	uint32		events;
+	Deadline	again;
+} Probe;
+
+static void
+probe_close(Probe *probe)
+{
+	if (probe->pg == NULL)
+		return;
+	plshard_wait_forget(PQsocket(probe->pg));
+	PQfinish(probe->pg);
+	probe->pg = NULL;
+	ReleaseExternalFD();
+}
+
+static void
+probe_refused(Probe *probe)
+{
+	int			sqlstate = plshard_connection_sqlstate(probe->pg);
+
+	probe_close(probe);
+	if (refusal_is_an_answer(sqlstate))
+		probe->state = PROBE_ANSWERED;
+	else if (sqlstate == ERRCODE_CANNOT_CONNECT_NOW)
+	{
+		/* it is starting, or stopping: the time-out decides */
+		probe->state = PROBE_PAUSED;
+		probe->again = plshard_clock() + 50 * 1000;
+	}
+	else
+		probe->state = PROBE_FAILED;
+}
+
+static void
+probe_start(Probe *probe, const ClusterMap *map, Oid userid)
+{
+	NodeConninfo info;
+
+	plshard_build_conninfo(map, probe->node, userid, &info);
+	if (!AcquireExternalFD())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not probe node \"%s\": this session has too many open files and connections",
+						map->nodes[probe->node].name)));
+	probe->pg = PQconnectStartParams(info.keywords, info.values, 0);
+	if (probe->pg == NULL)
+	{
+		ReleaseExternalFD();
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	}
+	PQsetErrorVerbosity(probe->pg, PQERRORS_VERBOSE);
+	probe->state = PROBE_CONNECTING;
+	probe->events = WL_SOCKET_WRITEABLE;
+	if (PQstatus(probe->pg) == CONNECTION_BAD)
+		probe_refused(probe);
+}
+
+static void
+probe_advance(Probe *probe)
+{
+	PGresult   *result;
+
+	if (probe->state == PROBE_CONNECTING)
+	{
+		/* it may go on to another address, on another socket */
+		plshard_wait_forget(PQsocket(probe->pg));
+		switch (PQconnectPoll(probe->pg))
+		{
+			case PGRES_POLLING_READING:
+				probe->events = WL_SOCKET_READABLE;
+				return;
+			case PGRES_POLLING_WRITING:
+				probe->events = WL_SOCKET_WRITEABLE;
+				return;
+			case PGRES_POLLING_OK:
+				if (PQsendQuery(probe->pg, "SELECT 1"))
+				{
+					probe->state = PROBE_ASKING;
+					probe->events = WL_SOCKET_READABLE;
+				}
+				else
+					probe->state = PROBE_FAILED;
+				return;
+			default:
+				probe_refused(probe);
+				return;
+		}
+	}
+
+	Assert(probe->state == PROBE_ASKING);
+	if (!PQconsumeInput(probe->pg))
+	{
+		probe->state = PROBE_FAILED;
+		return;
+	}
+	if (PQisBusy(probe->pg))
+		return;
+	result = PQgetResult(probe->pg);
+	probe->state = PQresultStatus(result) == PGRES_TUPLES_OK ? PROBE_ANSWERED : PROBE_FAILED;
+	PQclear(result);
+}
+
+/*
+ * Probes nodes at once, until the first one is known and (where there are more)
+ * one of the others has answered, at the longest for node_timeout.
+ */
+static void
+run_probes(Probe *probes, int nprobes, const ClusterMap *map, Oid userid)
+{
+	Deadline	deadline = deadline_in(map->node_timeout);
+
+	for (;;)
+	{
+		WaitSocket	sockets[8];
+		Probe	   *waiting[8];
+		int			n = 0;
+		bool		other_answers = nprobes == 1;
+		bool		others_open = false;
+		Deadline	wake = deadline;
+
+		for (int i = 0; i < nprobes; i++)
+		{
+			Probe	   *p = &probes[i];
+
+			if (p->state == PROBE_PAUSED && deadline_passed(p->again))
+				probe_start(p, map, userid);
+			if (p->state == PROBE_PAUSED)
+				wake = deadline_min(wake, p->again);
+			else if (p->state == PROBE_CONNECTING || p->state == PROBE_ASKING)
+			{
+				sockets[n].fd = PQsocket(p->pg);
+				sockets[n].events = p->events;
+				waiting[n++] = p;
+			}
+			if (i > 0)
+			{
+				other_answers |= p->state == PROBE_ANSWERED;
+				others_open |= p->state < PROBE_ANSWERED;
+			}
+		}
+		if (probes[0].state == PROBE_ANSWERED ||
+			(probes[0].state == PROBE_FAILED && (other_answers || !others_open)) ||
+			deadline_passed(deadline))
+			return;
+		plshard_wait(sockets, n, wake);
+		for (int i = 0; i < n; i++)
+		{
+			if (sockets[i].ready)
+				probe_advance(waiting[i]);
+		}
+	}
+}
+
+/*
+ * Probes a node (unless it is known to be dead) and, if asked for, up to three
+ * others; true where it answers.
+ */
+static bool
+probe_nodes(const ClusterMap *map, int node, Oid userid, bool known_dead, bool *other_answers)
+{
+	Probe		probes[4];
+	int			nprobes = 1;
+	bool		answers;
+
+	memset(probes, 0, sizeof(probes));
+	probes[0].node = node;
+	for (int i = 1; other_answers && i < map->nnodes && nprobes < lengthof(probes); i++)
+		probes[nprobes++].node = (node + i) % map->nnodes;
+	for (int i = 0; i < nprobes; i++)
+		probes[i].again = plshard_clock();	/* PROBE_PAUSED until then */
+	if (known_dead)
+		probes[0].state = PROBE_FAILED;
+
+	PG_TRY();
+	{
+		run_probes(probes, nprobes, map, userid);
+	}
+	PG_FINALLY();
+	{
+		for (int i = 0; i < nprobes; i++)
+			probe_close(&probes[i]);
+	}
+	PG_END_TRY();
+
+	answers = probes[0].state == PROBE_ANSWERED;
+	for (int i = 1; i < nprobes; i++)
+		*other_answers |= probes[i].state == PROBE_ANSWERED;
+	plshard_node_seen(map, node, answers);
+	return answers;
+}
+
+bool
+plshard_node_answers(const ClusterMap *map, int node, Oid userid)
+{
+	return probe_nodes(map, node, userid, false, NULL);
+}
+
+NodeVerdict
+plshard_judge_node(const ClusterMap *map, int node, Oid userid,
+				   NodeSuspicion suspicion, char **message)
+{
+	*message = NULL;
+	if (suspicion != NODE_FAILED)
+	{
+		bool		other_answers = false;
+
+		if (probe_nodes(map, node, userid, suspicion == NODE_SILENT, &other_answers))
+			return NODE_ANSWERS;
+		if (!other_answers)
+		{
+			*message = pstrdup(map->nnodes > 1 ?
+							   "No other node of the cluster answers either." :
+							   "It is the only node of the cluster.");
+			return NODE_NOT_EVICTED;
+		}
+	}
+
+	switch (plshard_registry_evict(map, node, message))
+	{
+		case REGISTRY_DONE:
+			ereport(WARNING,
+					(errmsg("node \"%s\" of cluster \"%s\" failed: its placements are now inactive",
+							map->nodes[node].name, map->name),
+					 errhint("When the node is back, run SELECT plshard.repair_cluster('%s').",
+							 map->name)));
+			return NODE_EVICTED;
+		case REGISTRY_REFUSED:
+			return NODE_IS_LAST;
+		default:
+			return NODE_NOT_EVICTED;
+	}
+}

@@ -1,0 +1,122 @@
+/*
+ * remote_error.c
+ *
+ * Turns error results and failed connections into reports of the front.  All
+ * strings are copied by ereport; nothing here owns a result.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "remote_error.h"
+#include "utils/builtins.h"
+
+int
+plshard_result_sqlstate(const PGresult *result)
+{
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	if (sqlstate == NULL || strlen(sqlstate) != 5)
+		return ERRCODE_CONNECTION_FAILURE;
+	return MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3], sqlstate[4]);
+}
+
+/* The line of context that says where a remote report comes from. */
+static char *
+where_line(const RemoteErrorContext *where)
+{
+	StringInfoData line;
+
+	initStringInfo(&line);
+	if (where->function_name)
+		appendStringInfo(&line, "plshard function %s", where->function_name);
+	if (where->shard_id != 0)
+		appendStringInfo(&line, "%s shard " INT64_FORMAT,
+						 line.len ? " on" : "on", where->shard_id);
+	if (where->node_name)
+		appendStringInfo(&line, "%s node %s", line.len ? " at" : "at", where->node_name);
+	return line.data;
+}
+
+void
+plshard_report_result(int elevel, const PGresult *result, const RemoteErrorContext *where)
+{
+	const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+	const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
+	const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
+	const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
+	const char *schema = PQresultErrorField(result, PG_DIAG_SCHEMA_NAME);
+	const char *table = PQresultErrorField(result, PG_DIAG_TABLE_NAME);
+	const char *column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME);
+	const char *datatype = PQresultErrorField(result, PG_DIAG_DATATYPE_NAME);
+	const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
+
+	ereport(elevel,
+			(errcode(plshard_result_sqlstate(result)),
+			 primary ? errmsg_internal("%s", primary) :
+			 errmsg("node \"%s\" reported an error without a message",
+					where->node_name ? where->node_name : ""),
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 hint ? errhint("%s", hint) : 0,
+			 context ? errcontext("%s", context) : 0,
+			 errcontext("%s", where_line(where)),
+			 position && where->sql ? internalerrquery(where->sql) : 0,
+			 position && where->sql ? internalerrposition(atoi(position)) : 0,
+			 schema ? err_generic_string(PG_DIAG_SCHEMA_NAME, schema) : 0,
+			 table ? err_generic_string(PG_DIAG_TABLE_NAME, table) : 0,
+			 column ? err_generic_string(PG_DIAG_COLUMN_NAME, column) : 0,
+			 datatype ? err_generic_string(PG_DIAG_DATATYPE_NAME, datatype) : 0,
+			 constraint ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, constraint) : 0));
+}
+
+/*
+ * Where the SQLSTATE stands in libpq's verbose message of a refused connection,
+ * "FATAL:  28P01: password authentication failed ...": there is no other way to
+ * get it.  NULL where the server did not answer.
+ */
+static const char *
+find_sqlstate(const char *message)
+{
+	for (const char *p = strstr(message, ":  "); p; p = strstr(p + 1, ":  "))
+	{
+		const char *code = p + 3;
+
+		if (strspn(code, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 &&
+			code[5] == ':' && code[6] == ' ')
+			return code;
+	}
+	return NULL;
+}
+
+int
+plshard_connection_sqlstate(PGconn *conn)
+{
+	const char *code = conn ? find_sqlstate(PQerrorMessage(conn)) : NULL;
+
+	return code ? MAKE_SQLSTATE(code[0], code[1], code[2], code[3], code[4]) : 0;
+}
+
+/*
+ * libpq says "connection to server at "host", port n failed: reason".  The
+ * reason is what an application may see; the rest is the operator's.
+ */
+char *
+plshard_connection_message(PGconn *conn)
+{
+	const char *message = conn ? PQerrorMessage(conn) : "out of memory";
+	const char *code = find_sqlstate(message);
+	const char *reason = strstr(message, " failed: ");
+	char	   *copy;
+	char	   *end;
+
+	if (code)
+		copy = pstrdup(code + strlen("00000: "));
+	else
+		copy = pstrdup(reason ? reason + strlen(" failed: ") : message);
+
+	/* the first line only: what follows are libpq's questions to the reader */
+	end = strchr(copy, '\n');
+	if (end)
+		*end = '\0';
+	return copy;
+}

@@ -1,0 +1,42 @@
+/*
+ * settings.c
+ *
+ * The GUCs.  All of them are harmless, so every user may set them.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "settings.h"
+#include "utils/guc.h"
+
+bool		plshard_log_remote_commands = false;
+int			plshard_max_connections_per_node = 1;
+int			plshard_max_prepared_statements = 1000;
+
+void
+plshard_settings_init(void)
+{
+	DefineCustomBoolVariable("plshard.log_remote_commands",
+							 "Shows every command that is sent to a node as a NOTICE.",
+							 NULL,
+							 &plshard_log_remote_commands,
+							 false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("plshard.max_connections_per_node",
+							"Connections that one session may use for a read of several shards on one node.",
+							"Writes always use one connection a node.",
+							&plshard_max_connections_per_node,
+							1, 1, 64,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("plshard.max_prepared_statements",
+							"Prepared statements kept on one connection to a node.",
+							"The least recently used ones are deallocated first.",
+							&plshard_max_prepared_statements,
+							1000, 8, INT_MAX,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+
+	MarkGUCPrefixReserved("plshard");
+}
