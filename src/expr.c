@@ -48,7 +48,7 @@ static void
 fragment_error_callback(void *arg)
 {
 	FragmentErrors *errors = arg;
-	int			position = geterrposition();
+	int			position = geterrposition() - errors->prefix;
 
 	if (position > 0)
 		errposition(position + pg_mbstrlen_with_len(errors->source, errors->start));
@@ -59,6 +59,7 @@ plshard_push_fragment(FragmentErrors *errors, const char *source, int start)
 {
 	errors->source = source;
 	errors->start = start;
+	errors->prefix = 0;
 	errors->callback.callback = fragment_error_callback;
 	errors->callback.arg = errors;
 	errors->callback.previous = error_context_stack;
@@ -304,9 +305,8 @@ contains_user_code(Node *node, void *context)
 	return expression_tree_walker(node, contains_user_code, context);
 }
 
-/* Names were looked up: the function is only good under this search_path. */
-static void
-depend_on_search_path(PlshardFunction *function)
+void
+plshard_depend_on_search_path(PlshardFunction *function)
 {
 	if (function->search_path == NULL)
 		function->search_path = plshard_search_path(function->context);
@@ -413,7 +413,7 @@ plshard_compile_exprs(PlshardFunction *function, const ValueScope *scope,
 
 	if (!names_only)
 	{
-		depend_on_search_path(function);
+		plshard_depend_on_search_path(function);
 		function->needs_params = true;
 	}
 	if (!simple)
@@ -433,7 +433,8 @@ plshard_compile_exprs(PlshardFunction *function, const ValueScope *scope,
 
 bool
 plshard_compile_cast(PlshardFunction *function, Oid from, int32 from_typmod,
-					 Oid from_collation, Oid to, int32 to_typmod, LocalExpr **cast)
+					 Oid from_collation, Oid to, int32 to_typmod,
+					 CoercionContext how, LocalExpr **cast)
 {
 	CaseTestExpr *input = makeNode(CaseTestExpr);
 	Node	   *node;
@@ -443,7 +444,7 @@ plshard_compile_cast(PlshardFunction *function, Oid from, int32 from_typmod,
 	input->typeMod = from_typmod;
 	input->collation = from_collation;
 	node = coerce_to_target_type(NULL, (Node *) input, from, to, to_typmod,
-								 COERCION_PLPGSQL, COERCE_IMPLICIT_CAST, -1);
+								 how, COERCE_IMPLICIT_CAST, -1);
 	if (node == NULL)
 		return false;
 	if (node == (Node *) input)
@@ -485,7 +486,8 @@ plshard_begin_evaluation(PlshardCall *call)
 		MemoryContext old = MemoryContextSwitchTo(evaluator->context);
 
 		evaluator->econtext = CreateStandaloneExprContext();
-		evaluator->states = palloc0(Max(function->nstates, 1) * sizeof(ExprState *));
+		evaluator->nstates = Max(function->nstates, 1);
+		evaluator->states = palloc0(evaluator->nstates * sizeof(ExprState *));
 		evaluator->lxid = plshard_local_xid();
 		MemoryContextSwitchTo(old);
 	}
@@ -519,10 +521,21 @@ static Datum
 eval_expr(PlshardCall *call, LocalExpr *expr, bool *isnull)
 {
 	Evaluator  *evaluator = call->evaluator;
-	ExprState  *state = evaluator->states[expr->state];
 	bool		snapshot = expr->needs_snapshot && !call->function->read_only;
+	ExprState  *state;
 	Datum		result;
 
+	if (expr->state >= evaluator->nstates)
+	{
+		/* a cast of REDUCE, found during the call */
+		int			n = call->function->nstates;
+
+		evaluator->states = repalloc(evaluator->states, n * sizeof(ExprState *));
+		memset(evaluator->states + evaluator->nstates, 0,
+			   (n - evaluator->nstates) * sizeof(ExprState *));
+		evaluator->nstates = n;
+	}
+	state = evaluator->states[expr->state];
 	if (state == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(evaluator->context);

@@ -22,9 +22,11 @@ typedef struct FragmentErrors
 {
 	const char *source;
 	int			start;
+	int			prefix;			/* characters that stand before it in the text parsed */
 	ErrorContextCallback callback;
 } FragmentErrors;
 
+/* Sets prefix to 0; the caller may change it. */
 extern void plshard_push_fragment(FragmentErrors *errors, const char *source, int start);
 extern void plshard_pop_fragment(FragmentErrors *errors);
 
@@ -52,13 +54,16 @@ extern ExprList *plshard_value_expr(PlshardFunction *function, int value);
 /* The type that a span names; its position is in errors. */
 extern void plshard_lookup_type(const char *source, SourceSpan span, Oid *type, int32 *typmod);
 
+/* Names were looked up: the function is good only under this search_path. */
+extern void plshard_depend_on_search_path(PlshardFunction *function);
+
 /*
- * Finds the cast by which a value of a type is assigned.  Returns false where
- * there is none.  *cast is NULL where none is needed.
+ * Finds the cast from a type to another.  Returns false where there is none.
+ * *cast is NULL where none is needed.
  */
 extern bool plshard_compile_cast(PlshardFunction *function, Oid from, int32 from_typmod,
 								 Oid from_collation, Oid to, int32 to_typmod,
-								 LocalExpr **cast);
+								 CoercionContext how, LocalExpr **cast);
 
 /* Starts and ends the part of a call in which expressions are evaluated. */
 extern void plshard_begin_evaluation(PlshardCall *call);

@@ -70,6 +70,7 @@ typedef struct Evaluator
 	MemoryContext context;
 	ExprContext *econtext;
 	ExprState **states;			/* NULL where not yet initialized */
+	int			nstates;
 	LocalTransactionId lxid;	/* in which they were initialized */
 	bool		running;		/* still set: an error left them in disorder */
 } Evaluator;
@@ -90,13 +91,11 @@ typedef enum ReturnKind
 /* REDUCE: see reduce.h */
 typedef struct Reduce
 {
-	const ValueScope *scope;
 	SourceSpan	span;
 	bool		derived;		/* columns come from the nodes' first answer */
 	RowDecoder *decoder;		/* of the gathered rows; NULL if derived */
 
 	/* state: what was prepared for which columns */
-	MemoryContext context;		/* of all below; reset to prepare anew */
 	TupleDesc	columns;
 	SPIPlanPtr	plan;
 	TupleDesc	output;			/* of the plan, for which the casts are */
