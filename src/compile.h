@@ -20,12 +20,9 @@ extern AstBody *plshard_parse_body(const char *source, bool missing_ok);
 /*
  * Compiles a function for the argument types, collation and column list of a
  * call.  The result lives in a context of its own below CacheMemoryContext.
- * "previous" may be an outdated version: where the remote statement is the same,
- * its id is kept, so that nodes need not prepare it again.  Throws all that can
- * be wrong with a definition, with the position in the body.
+ * Throws all that can be wrong with a definition, with the position in the body.
  */
-extern PlshardFunction *plshard_compile(HeapTuple proc_tuple, FunctionCallInfo fcinfo,
-										const PlshardFunction *previous);
+extern PlshardFunction *plshard_compile(HeapTuple proc_tuple, FunctionCallInfo fcinfo);
 
 /* The same for a DO; the result lives below the current memory context. */
 extern PlshardFunction *plshard_compile_inline(const char *source);

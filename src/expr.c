@@ -391,13 +391,13 @@ plshard_compile_exprs(PlshardFunction *function, const ValueScope *scope,
 		expr->type = exprType(node);
 		expr->typmod = exprTypmod(node);
 		expr->collation = exprCollation(node);
+		expr->location = span.start + Max(exprLocation(node), 0);
 		if (get_typtype(expr->type) == TYPTYPE_PSEUDO)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("values of type %s are not allowed here",
 							format_type_be(expr->type)),
-					 plshard_errposition(function->source,
-										 span.start + Max(exprLocation(node), 0))));
+					 plshard_errposition(function->source, expr->location)));
 
 		if (IsA(node, Param))
 			expr->value = ((Param *) node)->paramid - 1;

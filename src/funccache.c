@@ -38,6 +38,9 @@ typedef struct FunctionSlot
 
 static HTAB *slots = NULL;
 
+/* Counts invalidations, so that a compilation knows that one has come. */
+static uint64 invalidations = 0;
+
 /* ---- invalidation ---- */
 
 static void
@@ -47,6 +50,7 @@ for_all_functions(bool (*is_hit) (const PlshardFunction *function, uint32 hash, 
 	HASH_SEQ_STATUS status;
 	FunctionSlot *slot;
 
+	invalidations++;
 	hash_seq_init(&status, slots);
 	while ((slot = hash_seq_search(&status)) != NULL)
 	{
@@ -214,6 +218,19 @@ plshard_release_function(PlshardFunction *function)
 		MemoryContextDelete(function->context);
 }
 
+/* A remote statement that is the same as before need not be prepared again. */
+static void
+keep_query_id(PlshardFunction *function, const PlshardFunction *previous)
+{
+	RemoteQuery *a = &function->query;
+	const RemoteQuery *b = &previous->query;
+
+	if (a->nparams == b->nparams && a->result_format == b->result_format &&
+		strcmp(a->sql, b->sql) == 0 &&
+		memcmp(a->param_types, b->param_types, a->nparams * sizeof(Oid)) == 0)
+		a->id = b->id;
+}
+
 PlshardFunction *
 plshard_function_for_call(FunctionCallInfo fcinfo)
 {
@@ -231,10 +248,15 @@ plshard_function_for_call(FunctionCallInfo fcinfo)
 		slot = find_slot(fcinfo, proc_tuple);
 	if (slot->function == NULL || !is_valid(slot->function))
 	{
-		function = plshard_compile(proc_tuple, fcinfo, slot->function);
-		/* compilation may have compiled it, too, where it runs functions */
+		uint64		before = invalidations;
+
+		function = plshard_compile(proc_tuple, fcinfo);
+		function->stale = invalidations != before;
 		if (slot->function != NULL)
+		{
+			keep_query_id(function, slot->function);
 			forget_function(slot->function);
+		}
 		slot->function = function;
 	}
 	ReleaseSysCache(proc_tuple);

@@ -51,6 +51,7 @@ typedef struct LocalExpr
 	Oid			type;
 	int32		typmod;
 	Oid			collation;
+	int			location;		/* in the body */
 	CachedExpression *cached;	/* NULL where value >= 0 or a plan evaluates it */
 	int			state;			/* index into Evaluator.states */
 	bool		needs_snapshot; /* not immutable: must see what the caller did */
@@ -145,6 +146,7 @@ typedef struct PlshardFunction
 	RunOnKind	run_on;
 	ExprList   *keys;			/* RUN_ON_HASH, RUN_ON_FUNCTION, RUN_ON_ARG */
 	ShardHash  *hashes;			/* RUN_ON_HASH: for each key (fn_extra is state) */
+	Oid			hash_type;		/* RUN_ON_FUNCTION, RUN_ON_ARG: int2, int4 or int8 */
 	int64		run_on_shard;	/* RUN_ON_SHARD */
 
 	/* what */
@@ -158,7 +160,6 @@ typedef struct PlshardFunction
 
 	/* what comes back */
 	bool		returns_set;
-	bool		returns_procedure;	/* CALL: its results are a row */
 	ReturnKind	return_kind;
 	Oid			return_type;	/* RETURN_SCALAR */
 	TupleDesc	return_desc;	/* the columns: of a scalar, one */

@@ -205,7 +205,7 @@ plshard_reduce_prepare(PlshardFunction *function, TupleDesc columns)
 	raw = parse_query(function->source, reduce->span, &text);
 	plshard_push_fragment(&errors, function->source, reduce->span.start);
 	query = parse_analyze_withcb(raw, text, plshard_parser_setup,
-								 unconstify(ValueScope *, function->scope), environment);
+								 function->scope, environment);
 	plshard_pop_fragment(&errors);
 	if (query->hasModifyingCTE)
 		ereport(ERROR,

@@ -77,7 +77,7 @@ integer_hash(PlshardCall *call, NullableDatum value)
 
 	if (value.isnull)
 		null_key_error(call, 0);
-	switch (call->function->keys->exprs[0].type)
+	switch (call->function->hash_type)
 	{
 		case INT2OID:
 			return (uint32) (int32) DatumGetInt16(value.value);
