@@ -19,7 +19,7 @@ plshard_begin_call(PlshardCall *call, PlshardFunction *function, const NullableD
 {
 	memset(call, 0, sizeof(*call));
 	call->function = function;
-	call->nested = function->use_count++ > 0;
+	call->nested = function->use_count > 0;
 	call->caller_context = CurrentMemoryContext;
 	call->context = call->nested ?
 		AllocSetContextCreate(CurrentMemoryContext, "plshard nested call", ALLOCSET_DEFAULT_SIZES) :
@@ -31,6 +31,7 @@ plshard_begin_call(PlshardCall *call, PlshardFunction *function, const NullableD
 		call->params = makeParamList(function->nargs + function->nlets);
 	for (int i = 0; i < function->nargs; i++)
 		plshard_set_value(call, i, args[i]);
+	function->use_count++;
 }
 
 void

@@ -152,13 +152,35 @@ check_set_allowed(FunctionCallInfo fcinfo)
 	return rsinfo;
 }
 
+/* One call; rsinfo is NULL unless the function returns a set. */
+static Datum
+call_function(PlshardFunction *function, const NullableDatum *args, ReturnSetInfo *rsinfo,
+			  bool *isnull)
+{
+	PlshardCall call;
+	volatile Datum result = (Datum) 0;
+
+	plshard_begin_call(&call, function, args);
+	PG_TRY();
+	{
+		plshard_prepare_call(&call);
+		if (rsinfo != NULL)
+			return_set(&call, rsinfo);
+		else
+			result = return_one(&call, isnull);
+	}
+	PG_FINALLY();
+	{
+		plshard_end_call(&call);
+	}
+	PG_END_TRY();
+	return result;
+}
+
 Datum
 plshard_call_handler(PG_FUNCTION_ARGS)
 {
 	PlshardFunction *function;
-	ReturnSetInfo *rsinfo = NULL;
-	PlshardCall call;
-	Datum		result = (Datum) 0;
 
 	if (CALLED_AS_TRIGGER(fcinfo) || CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR,
@@ -172,24 +194,9 @@ plshard_call_handler(PG_FUNCTION_ARGS)
 
 	AcceptInvalidationMessages();
 	function = plshard_function_for_call(fcinfo);
-	if (function->returns_set)
-		rsinfo = check_set_allowed(fcinfo);
-
-	plshard_begin_call(&call, function, fcinfo->args);
-	PG_TRY();
-	{
-		plshard_prepare_call(&call);
-		if (rsinfo != NULL)
-			return_set(&call, rsinfo);
-		else
-			result = return_one(&call, &fcinfo->isnull);
-	}
-	PG_FINALLY();
-	{
-		plshard_end_call(&call);
-	}
-	PG_END_TRY();
-	return result;
+	return call_function(function, fcinfo->args,
+						 function->returns_set ? check_set_allowed(fcinfo) : NULL,
+						 &fcinfo->isnull);
 }
 
 Datum
@@ -197,23 +204,11 @@ plshard_inline_handler(PG_FUNCTION_ARGS)
 {
 	InlineCodeBlock *block = (InlineCodeBlock *) PG_GETARG_POINTER(0);
 	PlshardFunction *function;
-	PlshardCall call;
 	bool		isnull;
 
 	AcceptInvalidationMessages();
 	function = plshard_compile_inline(block->source_text);
 	function->forgotten = true;
-
-	plshard_begin_call(&call, function, NULL);
-	PG_TRY();
-	{
-		plshard_prepare_call(&call);
-		return_one(&call, &isnull);
-	}
-	PG_FINALLY();
-	{
-		plshard_end_call(&call);
-	}
-	PG_END_TRY();
+	call_function(function, NULL, NULL, &isnull);
 	PG_RETURN_VOID();
 }
