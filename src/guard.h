@@ -1,0 +1,22 @@
+/*
+ * guard.h
+ *
+ * Runs a piece of work whose error must not end the whole command.
+ */
+#ifndef PLSHARD_GUARD_H
+#define PLSHARD_GUARD_H
+
+#include "postgres.h"
+
+/*
+ * Calls function(arg) in a subtransaction of its own, in the current memory
+ * context.  Returns NULL, or the error that it threw, in the current memory
+ * context; the caller throws a cancel (plshard_is_cancel) again once it has
+ * cleaned up.
+ */
+extern ErrorData *plshard_guard(void (*function) (void *arg), void *arg);
+
+/* True for an error that must end the whole command. */
+extern bool plshard_is_cancel(const ErrorData *error);
+
+#endif							/* PLSHARD_GUARD_H */
