@@ -1,19 +1,82 @@
-# Makefile of plshard.  "make demo" and "make test" work on a fresh machine:
-# they install what is missing first, so nothing below them may need
-# pg_config before that has happened.
+# Makefile of plshard.
+#
+#   make, make install, make installcheck    as with every extension (PGXS)
+#   make test, make demo                     from nothing: they install what is
+#                                            missing (apt-get) and work on a
+#                                            private copy of PostgreSQL
+#
+# Because of the second line nothing here may need pg_config before it is there.
 
 MODULE_big = plshard
 EXTENSION = plshard
 DATA = plshard--0.1.0.sql
 
-SOURCES = $(wildcard $(srcdir_here)src/*.c)
-srcdir_here = $(dir $(firstword $(MAKEFILE_LIST)))
-OBJS = $(patsubst $(srcdir_here)%.c,%.o,$(SOURCES)) parser/gram.o parser/scan.o
+# "top" is where this file is: also right with make -f ../Makefile VPATH=..
+top := $(dir $(firstword $(MAKEFILE_LIST)))
+OBJS = $(patsubst $(top)%.c,%.o,$(sort $(wildcard $(top)src/*.c))) parser/gram.o parser/scan.o
 
-PG_CONFIG ?= pg_config
-PG_CPPFLAGS = -I$(srcdir_here)src -I$(srcdir_here)parser -I$(shell $(PG_CONFIG) --includedir)
-PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-cast-function-type -Wno-declaration-after-statement
-SHLIB_LINK = $(shell $(PG_CONFIG) --libs >/dev/null 2>&1 && echo -lpq)
+REGRESS = $(patsubst $(top)sql/%.sql,%,$(sort $(wildcard $(top)sql/*.sql)))
+REGRESS_OPTS = --load-extension=plshard
+ISOLATION = $(patsubst $(top)test/specs/%.spec,%,$(sort $(wildcard $(top)test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=$(top)test --load-extension=plshard
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+EXTRA_CLEAN = $(OBJS:.o=.d) parser/gram.c parser/gram.h parser/scan.c
 
-PGXS := $(shell $(PG_CONFIG) --pgxs)
+PG_CONFIG = pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+all:
+
+# In a private copy of PostgreSQL and of this tree; T=... runs a part of the tests.
+.PHONY: test demo
+test demo: export PG_CONFIG := $(PG_CONFIG)
+test:
+	@$(top)scripts/prepare test
+	@$(top)scripts/sandbox test/run $(T)
+demo:
+	@$(top)scripts/prepare
+	@$(top)scripts/sandbox demo/run
+
+ifneq ($(wildcard $(PGXS)),)
+
+# PostgreSQL's headers are not ours to warn about: hence -isystem.
+PG_CPPFLAGS = -I$(top)src -I$(top)parser -isystem $(shell $(PG_CONFIG) --includedir) -isystem $(shell $(PG_CONFIG) --includedir-server)
+# Callbacks and PG_FUNCTION_ARGS have fixed parameters; Debian asks for C89 declarations.
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement
+SHLIB_LINK = -lpq
+# JIT inlining cannot help functions that wait for a network, and would need a
+# clang that fits PostgreSQL's LLVM.
+override with_llvm = no
+
 include $(PGXS)
+
+# Each object file brings the list of headers it was made from, so that touching a
+# header rebuilds what needs it (most packages of PostgreSQL do not do that).
+%.o: %.c
+	@$(MKDIR_P) $(@D)
+	$(CC) $(CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(OBJS:.o=.d)
+
+# In a VPATH build these are made in the build directory.
+parser/gram.c: parser/gram.y
+	@$(MKDIR_P) $(@D)
+	$(BISON) -Wno-deprecated -d -o $@ $<
+
+parser/gram.h: parser/gram.c ;
+
+parser/scan.c: parser/scan.l
+	@$(MKDIR_P) $(@D)
+	$(FLEX) -o $@ $<
+
+parser/gram.o parser/scan.o: parser/gram.h
+
+else
+
+all install uninstall installcheck clean:
+	@echo >&2 'plshard: "$(PG_CONFIG)" does not know PGXS. Install the server headers'
+	@echo >&2 '(Debian: postgresql-server-dev-NN), or run scripts/prepare, or give PG_CONFIG=/path/to/pg_config'
+	@exit 1
+
+endif

@@ -148,6 +148,9 @@ refusal_is_an_answer(int sqlstate)
 	return true;
 }
 
+/* The node in question, and some that tell whether the front itself is cut off. */
+#define NPROBES 4
+
 typedef enum ProbeState
 {
 	PROBE_PAUSED,				/* refused for now: connect again at "again" */
@@ -269,20 +272,20 @@ probe_advance(Probe *probe)
  * one of the others has answered, at the longest for node_timeout.
  */
 static void
-run_probes(Probe *probes, int nprobes, const ClusterMap *map, Oid userid)
+run_probes(Probe *probes, const ClusterMap *map, Oid userid)
 {
 	Deadline	deadline = deadline_in(map->node_timeout);
 
 	for (;;)
 	{
-		WaitSocket	sockets[8];
-		Probe	   *waiting[8];
+		WaitSocket	sockets[NPROBES];
+		Probe	   *waiting[NPROBES];
 		int			n = 0;
-		bool		other_answers = nprobes == 1;
+		bool		other_answers = false;
 		bool		others_open = false;
 		Deadline	wake = deadline;
 
-		for (int i = 0; i < nprobes; i++)
+		for (int i = 0; i < NPROBES; i++)
 		{
 			Probe	   *p = &probes[i];
 
@@ -322,32 +325,32 @@ run_probes(Probe *probes, int nprobes, const ClusterMap *map, Oid userid)
 static bool
 probe_nodes(const ClusterMap *map, int node, Oid userid, bool known_dead, bool *other_answers)
 {
-	Probe		probes[4];
-	int			nprobes = 1;
+	Probe		probes[NPROBES];
 	bool		answers;
 
 	memset(probes, 0, sizeof(probes));
-	probes[0].node = node;
-	for (int i = 1; other_answers && i < map->nnodes && nprobes < lengthof(probes); i++)
-		probes[nprobes++].node = (node + i) % map->nnodes;
-	for (int i = 0; i < nprobes; i++)
-		probes[i].again = plshard_clock();	/* PROBE_PAUSED until then */
-	if (known_dead)
-		probes[0].state = PROBE_FAILED;
+	for (int i = 0; i < NPROBES; i++)
+	{
+		bool		wanted = i == 0 ? !known_dead : other_answers && i < map->nnodes;
+
+		probes[i].node = (node + i) % map->nnodes;
+		probes[i].state = wanted ? PROBE_PAUSED : PROBE_FAILED;
+		probes[i].again = plshard_clock();
+	}
 
 	PG_TRY();
 	{
-		run_probes(probes, nprobes, map, userid);
+		run_probes(probes, map, userid);
 	}
 	PG_FINALLY();
 	{
-		for (int i = 0; i < nprobes; i++)
+		for (int i = 0; i < NPROBES; i++)
 			probe_close(&probes[i]);
 	}
 	PG_END_TRY();
 
 	answers = probes[0].state == PROBE_ANSWERED;
-	for (int i = 1; i < nprobes; i++)
+	for (int i = 1; other_answers && i < NPROBES; i++)
 		*other_answers |= probes[i].state == PROBE_ANSWERED;
 	plshard_node_seen(map, node, answers);
 	return answers;
