@@ -12,7 +12,6 @@
 #include "catalog/namespace.h"
 #include "compat.h"
 #include "recorded_ddl.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -72,16 +71,4 @@ plshard_recorded_ddl(const ClusterMap *map)
 	index_close(index, AccessShareLock);
 	table_close(table, AccessShareLock);
 	return commands;
-}
-
-void
-plshard_recorded_ddl_lock(LOCKMODE mode)
-{
-	LockRelationOid(ddl_table(), mode);
-}
-
-void
-plshard_recorded_ddl_unlock(LOCKMODE mode)
-{
-	UnlockRelationOid(ddl_table(), mode);
 }

@@ -8,13 +8,8 @@
 
 #include "cluster.h"
 #include "nodes/pg_list.h"
-#include "storage/lockdefs.h"
 
 /* The recorded commands of a cluster (char *), in order, as of now.  palloc'd. */
 extern List *plshard_recorded_ddl(const ClusterMap *map);
-
-/* Locks the table that they are recorded in, so that no deploy is half done. */
-extern void plshard_recorded_ddl_lock(LOCKMODE mode);
-extern void plshard_recorded_ddl_unlock(LOCKMODE mode);
 
 #endif							/* PLSHARD_RECORDED_DDL_H */

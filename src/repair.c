@@ -14,14 +14,13 @@
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "catalog/objectaddress.h"
+#include "cluster_admin.h"
 #include "compat.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
 #include "guard.h"
 #include "miscadmin.h"
-#include "recorded_ddl.h"
 #include "remote_xact.h"
 #include "repair_job.h"
 #include "utils/builtins.h"
@@ -115,6 +114,7 @@ end_job(RepairEntry *entry, EntryState state)
 {
 	MemoryContext context = entry->job->context;
 
+	plshard_repair_end(entry->job);
 	entry->rows = entry->job->rows;
 	entry->state = state;
 	entry->job = NULL;
@@ -170,7 +170,6 @@ turn_entry(RepairList *list, RepairEntry *entry)
 		return;
 	}
 
-	plshard_repair_give_up(entry->job);
 	superfluous = entry->job->superfluous;
 	reached = entry->job->reached;
 	end_job(entry, ENTRY_FAILED);
@@ -227,8 +226,6 @@ run_list(RepairList *list)
 {
 	NodeSession **sessions = palloc((2 * list->nentries + 1) * sizeof(NodeSession *));
 
-	/* no deploy may be half done, and none may begin */
-	plshard_recorded_ddl_lock(ShareLock);
 	for (;;)
 	{
 		int			nsessions = 0;
@@ -245,7 +242,6 @@ run_list(RepairList *list)
 			break;
 		plshard_session_wait(sessions, nsessions);
 	}
-	plshard_recorded_ddl_unlock(ShareLock);
 }
 
 /* ---- plshard.repair ---- */
@@ -315,6 +311,7 @@ plshard_repair(PG_FUNCTION_ARGS)
 	RepairEntry entry = {0};
 	RepairList	list = {.nentries = 1, .entries = &entry};
 
+	plshard_refuse_nulls(fcinfo);
 	entry.shard_id = PG_GETARG_INT64(0);
 	entry.source_name = NameStr(*PG_GETARG_NAME(1));
 	entry.target_name = NameStr(*PG_GETARG_NAME(2));
@@ -396,6 +393,7 @@ plshard_repair_cluster(PG_FUNCTION_ARGS)
 	RepairList	list = {.go_on = true, .done = report_done, .arg = &progress};
 	ErrorData  *error = NULL;
 
+	plshard_refuse_nulls(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	progress.result = (ReturnSetInfo *) fcinfo->resultinfo;
 

@@ -19,6 +19,7 @@
  */
 #include "postgres.h"
 
+#include "change_lock.h"
 #include "lib/stringinfo.h"
 #include "locks.h"
 #include "miscadmin.h"
@@ -29,6 +30,9 @@
 #include "repair_job.h"
 #include "shard_lock.h"
 #include "utils/builtins.h"
+
+/* How often a change of the cluster is waited for: each time 0.2 s. */
+#define DEFINITION_ATTEMPTS 25
 
 /* How often old sessions on the target are ended, and how long each time (ms). */
 #define CLEAR_ATTEMPTS 3
@@ -115,6 +119,15 @@ lock_placements(RepairJob *job, const PGresult *result)
 	lock_next(job);
 }
 
+/* Lets the writers go on, and locks again once the target has answered. */
+static void
+unlock_and_retry(RepairJob *job, const char *meanwhile)
+{
+	for (int i = 0; i < job->nlocks; i++)
+		plshard_session_close(job->locks[i]);
+	await(job, job->target, meanwhile, lock_placements);
+}
+
 static void
 note_epoch(RepairJob *job, const PGresult *result)
 {
@@ -143,9 +156,19 @@ locked(RepairJob *job, const PGresult *result)
 	{
 		if (++job->attempts > SHARD_LOCK_ATTEMPTS)
 			plshard_shard_restless(job->shard_id);
-		for (int i = 0; i < job->nlocks; i++)
-			plshard_session_close(job->locks[i]);
-		lock_placements(job, NULL);
+		unlock_and_retry(job, "");
+		return;
+	}
+	job->holds_definition = plshard_hold_definition(job->server_oid);
+	if (!job->holds_definition)
+	{
+		if (++job->attempts > DEFINITION_ATTEMPTS)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("cluster \"%s\" is being changed", map->name),
+					 errdetail("A transaction that has called plshard.deploy or the like is still open."),
+					 errhint("Try again when it has ended.")));
+		unlock_and_retry(job, "SELECT pg_sleep(0.2)");
 		return;
 	}
 	for (int i = 0; i < job->nlocks; i++)
@@ -176,7 +199,7 @@ lock_next(RepairJob *job)
 static const char *
 path_command(const RepairJob *job)
 {
-	return psprintf("SELECT set_config('search_path', 'plshard_" INT64_FORMAT "'"
+	return psprintf("SELECT set_config('search_path', '" PLSHARD_SHARD_SCHEMA_FORMAT "'"
 					" || coalesce(', ' || nullif(reset_val, ''), ''), true)"
 					" FROM pg_settings WHERE name = 'search_path'", job->shard_id);
 }
@@ -202,12 +225,12 @@ rebuild_schema(RepairJob *job, const PGresult *result)
 	job->commands = plshard_recorded_ddl(job->map);
 	await(job, job->target,
 		  psprintf("SET LOCAL lock_timeout = %d;"
-				   "DROP SCHEMA IF EXISTS plshard_" INT64_FORMAT " CASCADE;"
+				   "DROP SCHEMA IF EXISTS " PLSHARD_SHARD_SCHEMA_FORMAT " CASCADE;"
 				   "SET LOCAL lock_timeout = 0;"
-				   "CREATE SCHEMA plshard_" INT64_FORMAT ";"
+				   "%s;"
 				   "SET LOCAL TimeZone = %s;"
 				   "%s",
-				   CLEAR_TIMEOUT, job->shard_id, job->shard_id,
+				   CLEAR_TIMEOUT, job->shard_id, plshard_shard_schema(job->shard_id),
 				   quote_literal_cstr(pg_get_timezone_name(session_timezone)),
 				   path_command(job)),
 		  replay_next);
@@ -241,7 +264,7 @@ clear_target(RepairJob *job, const PGresult *result)
 				   " AND (l.locktype = 'advisory' AND l.classid = %u AND l.objid = %u"
 				   " AND l.objsubid = 1"
 				   " OR l.locktype = 'relation' AND l.relation IN (SELECT oid FROM pg_class"
-				   " WHERE relnamespace = to_regnamespace('plshard_" INT64_FORMAT "')))) s",
+				   " WHERE relnamespace = to_regnamespace('" PLSHARD_SHARD_SCHEMA_FORMAT "')))) s",
 				   CLEAR_TIMEOUT, (uint32) (key >> 32), (uint32) key, job->shard_id),
 		  begin_target);
 }
@@ -273,7 +296,7 @@ relations_query(const RepairJob *job)
 					" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 					" LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0"
 					" AND NOT a.attisdropped"
-					" WHERE n.nspname = 'plshard_" INT64_FORMAT "'"
+					" WHERE n.nspname = '" PLSHARD_SHARD_SCHEMA_FORMAT "'"
 					" AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c')"
 					" GROUP BY c.oid, n.nspname ORDER BY c.oid", job->shard_id);
 }
@@ -289,7 +312,7 @@ frame_query(const RepairJob *job)
 	return psprintf("WITH relation AS ("
 					"SELECT c.oid, c.relkind, format('%%I.%%I', n.nspname, c.relname) AS name"
 					" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-					" WHERE n.nspname = 'plshard_" INT64_FORMAT "'),"
+					" WHERE n.nspname = '" PLSHARD_SHARD_SCHEMA_FORMAT "'),"
 					" key AS ("
 					"SELECT format('ALTER TABLE %%s DROP CONSTRAINT %%I', r.name, k.conname) AS before,"
 					" format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', r.name, k.conname,"
@@ -415,7 +438,7 @@ activate(RepairJob *job, const PGresult *result)
 }
 
 void
-plshard_repair_give_up(RepairJob *job)
+plshard_repair_end(RepairJob *job)
 {
 	char	   *message;
 
@@ -426,7 +449,8 @@ plshard_repair_give_up(RepairJob *job)
 				 errmsg("could not raise the epoch of cluster \"%s\" to that of its nodes",
 						job->map->name),
 				 errdetail_internal("%s", message)));
-	job->raised_epoch = 0;
+	if (job->holds_definition)
+		plshard_release_definition(job->server_oid);
 }
 
 /* ---- the rows, and what follows them ---- */
@@ -515,38 +539,12 @@ prepare_tables(RepairJob *job, const PGresult *frame)
 		  start_copying);
 }
 
-/* The privileges that the source's schema has, as commands. */
-static const char *
-grants_query(const RepairJob *job)
-{
-	return psprintf("SELECT coalesce(string_agg(format('GRANT %%s ON SCHEMA %%I TO %%s%%s',"
-					" a.privilege_type, n.nspname,"
-					" CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END,"
-					" CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END), ';\n'), '')"
-					" FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a"
-					" LEFT JOIN pg_roles r ON r.oid = a.grantee"
-					" WHERE n.nspname = 'plshard_" INT64_FORMAT "'"
-					" AND a.grantee <> n.nspowner", job->shard_id);
-}
-
-static void
-granted(RepairJob *job, const PGresult *result)
-{
-	await(job, job->target, frame_query(job), prepare_tables);
-}
-
-static void
-grant(RepairJob *job, const PGresult *grants)
-{
-	await(job, job->target, PQgetvalue(grants, 0, 0), granted);
-}
-
 static void
 compare(RepairJob *job, const PGresult *target_relations)
 {
 	job->target_relations = target_relations;
 	compare_relations(job);
-	await(job, job->source, grants_query(job), grant);
+	await(job, job->target, frame_query(job), prepare_tables);
 }
 
 static void

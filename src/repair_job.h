@@ -40,6 +40,7 @@ typedef struct RepairJob
 	int64		raised_epoch;	/* nodes may know it, the registry does not */
 	NodeSession *source;		/* one of locks */
 	NodeSession *target;
+	bool		holds_definition;	/* of the cluster, see change_lock.h */
 	List	   *commands;		/* recorded ones that are left to replay */
 	const char *command;		/* the one that is running */
 	const PGresult *source_relations;
@@ -62,8 +63,9 @@ extern void plshard_repair_begin(RepairJob *job);
 
 /*
  * Goes on as far as possible without waiting; true when the placement is
- * active.  Throws what stopped it: the caller then calls plshard_repair_give_up
- * and deletes the context, which rolls back all that was done on the nodes.
+ * active.  Throws what stopped it.  Either way the caller then calls
+ * plshard_repair_end and deletes the context, which releases the locks and
+ * rolls back what was not committed on the nodes.
  */
 extern bool plshard_repair_turn(RepairJob *job);
 
@@ -71,9 +73,9 @@ extern bool plshard_repair_turn(RepairJob *job);
 extern int	plshard_repair_sessions(RepairJob *job, NodeSession **sessions);
 
 /*
- * After an error: makes good that nodes may know an epoch that the registry
- * does not.
+ * Ends a job, also after an error: then it makes good that nodes may know an
+ * epoch that the registry does not.  The context is left to the caller.
  */
-extern void plshard_repair_give_up(RepairJob *job);
+extern void plshard_repair_end(RepairJob *job);
 
 #endif							/* PLSHARD_REPAIR_JOB_H */
