@@ -9,6 +9,7 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_language.h"
 #include "catalog/namespace.h"
@@ -67,8 +68,10 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 static inline bool
 object_ownercheck(Oid classid, Oid objectid, Oid roleid)
 {
-	Assert(classid == ForeignServerRelationId);
-	return pg_foreign_server_ownercheck(objectid, roleid);
+	if (classid == ForeignServerRelationId)
+		return pg_foreign_server_ownercheck(objectid, roleid);
+	Assert(classid == RelationRelationId);
+	return pg_class_ownercheck(objectid, roleid);
 }
 #endif
 
