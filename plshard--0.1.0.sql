@@ -251,12 +251,18 @@ BEGIN
 		FROM pg_catalog.pg_constraint c
 		WHERE c.conrelid = relation AND c.contype IN ('p', 'u', 'c', 'x', 'f');
 
-	SELECT pg_catalog.array_agg(E';\n' || pg_catalog.pg_get_indexdef(i.indexrelid) ORDER BY ic.relname)
+	-- pg_get_indexdef alone always names the table's schema
+	SELECT pg_catalog.array_agg(E';\n' || pg_catalog.replace(pg_catalog.pg_get_indexdef(i.indexrelid),
+			pg_catalog.format(' ON %I.%I USING ', n.nspname, c.relname),
+			pg_catalog.format(' ON %I USING ', c.relname)) ORDER BY ic.relname)
 		INTO index_list
-		FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
+		FROM pg_catalog.pg_index i
+			JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
+			JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+			JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE i.indrelid = relation AND i.indisvalid
-			AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c
-							WHERE c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x'));
+			AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
+							WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'));
 
 	RETURN pg_catalog.format(E'CREATE TABLE %I (\n\t%s\n)%s',
 		(SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = relation),

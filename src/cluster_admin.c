@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "node_schema.h"
 #include "session.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -141,6 +142,7 @@ plshard_begin_change(const char *cluster)
 	ClusterMap *map;
 	const char *id;
 
+	PreventCommandIfReadOnly("a change of a plshard cluster");
 	if (!object_ownercheck(ForeignServerRelationId, server, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_SERVER, cluster);
 	map = plshard_cluster_map(server);
@@ -314,7 +316,9 @@ inspect_node(const ClusterMap *map, int node)
 								   " pg_catalog.has_function_privilege("
 								   "'pg_catalog.pg_control_system()', 'EXECUTE')"
 								   " AND pg_catalog.has_function_privilege("
-								   "'pg_catalog.pg_control_checkpoint()', 'EXECUTE')"
+								   "'pg_catalog.pg_control_checkpoint()', 'EXECUTE'),"
+								   " (SELECT pg_catalog.has_schema_privilege(oid, 'CREATE')"
+								   " FROM pg_catalog.pg_namespace WHERE nspname = 'plshard_node')"
 								   " FROM pg_catalog.pg_database d"
 								   " WHERE d.datname = pg_catalog.current_database()",
 								   0, NULL);
@@ -336,6 +340,14 @@ inspect_node(const ClusterMap *map, int node)
 						PQgetvalue(result, 0, 6), map->nodes[node].name),
 				 errhint("Run GRANT CREATE ON DATABASE %s TO %s on the node.",
 						 quote_identifier(PQgetvalue(result, 0, 5)),
+						 quote_identifier(PQgetvalue(result, 0, 6)))));
+	if (!PQgetisnull(result, 0, 8) && *PQgetvalue(result, 0, 8) != 't')
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" may not create objects in schema plshard_node on node \"%s\"",
+						PQgetvalue(result, 0, 6), map->nodes[node].name),
+				 errdetail("A cluster of another owner uses the node already."),
+				 errhint("Run GRANT CREATE ON SCHEMA plshard_node TO %s on the node.",
 						 quote_identifier(PQgetvalue(result, 0, 6)))));
 
 	params[0] = plshard_cluster_id_text(map);

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "cluster_admin.h"
 #include "deploy.h"
 #include "execute.h"
@@ -126,6 +127,12 @@ plshard_deploy_commands(ClusterMap *map, char *text)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cluster \"%s\" has no shards yet", map->name),
 				 errhint("Create them by plshard.create_shards.")));
+	/* after waiting for a lock, replicas would work on snapshots of different age */
+	if (IsolationUsesXactSnapshot() && is_replicated(map))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot deploy to replicated shards in a transaction above READ COMMITTED"),
+				 errhint("Use BEGIN ISOLATION LEVEL READ COMMITTED.")));
 	commands = parse_commands(map, text);
 	if (commands == NIL)
 		ereport(ERROR,
