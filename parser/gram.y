@@ -81,7 +81,7 @@ static void add_let(ParseState *state, AstName name, SourceSpan type, SourceSpan
 
 %token END_OF_BODY 0
 
-/* IDENT is the first: tokens from here on are lexemes of several characters */
+/* Lexemes of several characters: IDENT is the first, then keywords from K_ALL on. */
 %token <lexeme> IDENT QUOTED_IDENT NUMBER PARAM
 %token <lexeme> STRING			/* '...' or $tag$...$tag$ */
 %token SQL_LEXEME				/* has a meaning in SQL only: E'...', :: and so on */
@@ -416,21 +416,21 @@ plshard_statement_hint(const ParseState *state)
 	switch (state->statement)
 	{
 		case K_CLUSTER:
-			return "The statement is written CLUSTER 'name';";
+			return "Write CLUSTER 'name';";
 		case K_RUN:
-			return "The statement is written RUN ON, then one of hash(key, ...), function(...), argument, $n, shard number, ALL, ANY, then a semicolon.";
+			return "RUN ON takes hash(key, ...), function(...), an argument, $n, a shard number, ALL or ANY.";
 		case K_TARGET:
-			return "The statement is written TARGET [schema.]function [(argument, ...)];";
+			return "Write TARGET [schema.]function [(argument, ...)]; where LET can compute arguments.";
 		case K_LET:
-			return "The statement is written LET name [type] = expression;";
+			return "Write LET name [type] = expression;";
 		case K_LOCK:
-			return "The statement is written LOCK SHARD;";
+			return "Write LOCK SHARD;";
 		case K_TIMEOUT:
-			return "The statement is written TIMEOUT 'time';";
+			return "Write TIMEOUT 'duration';";
 		case K_ON:
-			return "The statement is written ON FAILURE SKIP;";
+			return "Write ON FAILURE SKIP;";
 		case K_REDUCE:
-			return "The statement is written REDUCE [(column type, ...)] query; where the query starts with SELECT, WITH or VALUES.";
+			return "REDUCE takes an optional (column type, ...) and a query that starts with SELECT, WITH or VALUES.";
 		default:
 			return NULL;		/* what is left can only lack its semicolon */
 	}
@@ -461,10 +461,10 @@ yyreport_syntax_error(const yypcontext_t *context, ParseState *state)
 			plshard_syntax_error(state, lexeme, PLSHARD_SEMICOLON_HINT);
 		if (expected[i] == YYTRANSLATE(END_OF_BODY))	/* a statement may start here */
 		{
-			if (lexeme->token < IDENT || lexeme->token == SQL_LEXEME)
-				plshard_syntax_error(state, lexeme, statements);
-			plshard_fail(state, lexeme->start, statements, "unknown statement \"%s\"",
-						 copy_text(state, lexeme->start, lexeme->length));
+			if (lexeme->token == IDENT || lexeme->token >= K_ALL)
+				plshard_fail(state, lexeme->start, statements, "unknown statement \"%s\"",
+							 copy_text(state, lexeme->start, lexeme->length));
+			plshard_syntax_error(state, lexeme, statements);
 		}
 	}
 	plshard_syntax_error(state, lexeme, plshard_statement_hint(state));
@@ -604,6 +604,7 @@ plshard_parse(const char *source, const ParserAllocator *allocator, ParseError *
 		.timeout_location = -1,
 	};
 	state.next_let = &state.body->lets;
+	state.lookahead.token = ';';	/* the next token starts a statement */
 
 	if (setjmp(state.failed) != 0)
 		return NULL;

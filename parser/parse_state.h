@@ -43,7 +43,7 @@ typedef struct ParseState
 
 	/* for messages about a syntax error */
 	Lexeme		lookahead;		/* the lexeme that the grammar got last */
-	int			statement;		/* first token of the statement; 0: none yet */
+	int			statement;		/* the first token of the statement */
 } ParseState;
 
 /* gram.y */

@@ -124,6 +124,8 @@ lost_by_libpq(NodeConn *conn)
 {
 	char	   *message = plshard_connection_message(conn->pg);
 
+	/* a new connection that fails without an answer is as good as a probe */
+	conn->condemned = conn->state == CONN_CONNECTING && plshard_connection_sqlstate(conn->pg) == 0;
 	plshard_conn_set_lost(conn, plshard_connection_sqlstate(conn->pg), message);
 	pfree(message);
 }

@@ -72,7 +72,7 @@ typedef struct NodeConn
 	/* why it was lost */
 	char	   *message;
 	int			sqlstate;		/* 0: the node did not answer at all */
-	bool		condemned;		/* its node was silent, and failed a probe */
+	bool		condemned;		/* its node has failed a probe */
 
 	/* what the conninfo was made of */
 	uint32		fingerprint;

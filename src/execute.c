@@ -555,7 +555,10 @@ watch_clock(Execution *e)
 			Deadline	limit = conn->last_heard + (Deadline) e->map->connect_timeout * 1000;
 
 			if (deadline_passed(limit))
+			{
 				give_up(conn, "timeout expired");
+				conn->condemned = e->map->connect_timeout >= e->map->node_timeout;
+			}
 			else
 				wake = deadline_min(wake, limit);
 		}
