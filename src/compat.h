@@ -29,6 +29,8 @@
 
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
+
+#define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
 /* A wait event set that lives as long as the session. */

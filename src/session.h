@@ -13,6 +13,7 @@
 #define PLSHARD_SESSION_H
 
 #include "cluster.h"
+#include "compat.h"
 #include "libpq-fe.h"
 #include "wait.h"
 
