@@ -272,5 +272,17 @@ $c->node(3)->start;
 is($s->sql($reads), 200, 'all is there again');
 is_repaired('a node that was the last');
 
+#
+# A node comes back empty, on a new server
+#
+$c->empty_node(4);
+$r = $c->try("SELECT bump('$on_4')");
+is($r->{sqlstate}, undef, 'a write meets a node that has lost its data') or diag $r->{err};
+inactive_are([4], '... and evicts it');
+is_repaired('a node that came back empty');
+is($s->sql('SELECT total()'), 200, '... and complete');
+my $shard = $c->sql("SELECT plshard.shard_for('c', '$on_4')");
+is($c->try("INSERT INTO plshard_$shard.t VALUES (NULL, 1)", on => 4)->{sqlstate}, '23502', '... with its constraints');
+
 $_->quit foreach $s, $idle, $holder;
 done_testing();
