@@ -38,18 +38,38 @@ setup_nothing(ParseState *pstate, void *arg)
 {
 }
 
+/* Positions in the text are not positions in the query that explains it. */
+static void
+call_text_error_callback(void *arg)
+{
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(arg);
+	}
+}
+
 /* The call that a text is, with its defaults and all arguments in place. */
 static FuncExpr *
-parse_call(const char *text)
+parse_call(char *text)
 {
 	bool		is_call = pg_strncasecmp(text, "call", 4) == 0 && isspace((unsigned char) text[4]);
-	List	   *raw = raw_parser(text, is_call ? RAW_PARSE_DEFAULT : RAW_PARSE_PLPGSQL_EXPR);
+	ErrorContextCallback callback;
+	List	   *raw;
 	Query	   *query;
 	Node	   *node = NULL;
 	FuncExpr   *call;
 	HeapTuple	proc_tuple;
 	Oid			language;
 
+	callback.callback = call_text_error_callback;
+	callback.arg = text;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	raw = raw_parser(text, is_call ? RAW_PARSE_DEFAULT : RAW_PARSE_PLPGSQL_EXPR);
 	if (list_length(raw) == 1)
 	{
 		query = parse_analyze_withcb(linitial_node(RawStmt, raw), text, setup_nothing, NULL, NULL);
@@ -59,6 +79,7 @@ parse_call(const char *text)
 				 !query->hasSubLinks)
 			node = (Node *) linitial_node(TargetEntry, query->targetList)->expr;
 	}
+	error_context_stack = callback.previous;
 	if (node == NULL || !IsA(node, FuncExpr))
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),

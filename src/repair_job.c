@@ -291,7 +291,7 @@ relations_query(const RepairJob *job)
 					" coalesce(string_agg(format('%%I %%s%%s', a.attname,"
 					" format_type(a.atttypid, a.atttypmod),"
 					" CASE WHEN a.attgenerated = '' THEN '' ELSE ' generated' END),"
-					" ', ' ORDER BY a.attnum), ''),"
+					" ', ' ORDER BY a.attnum) FILTER (WHERE a.attnum IS NOT NULL), ''),"
 					" c.relispopulated"
 					" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 					" LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0"
