@@ -92,7 +92,7 @@ foreach my $session ($s, $cancelled, $c->session)
 }
 fails($s->try("SELECT bump_soon('$k1')"), '57014', 'a write ends with its TIMEOUT');
 fails($s->try("SET statement_timeout = '500 ms'; SELECT bump('$k1')"), '57014', 'statement_timeout ends a write');
-is_fine($s->try("RESET statement_timeout; SELECT bump('$other')"), $v_other + 1, '... and the next call works')
+is_fine($s->try("RESET statement_timeout; SELECT bump('$other')"), $v_other + 1, '... and the next call works');
 
 
 $cancelled->send("SELECT bump('$k1')");
