@@ -73,7 +73,8 @@ release_pg(NodeConn *conn)
 	}
 	if (conn->pg)
 	{
-		plshard_wait_forget(PQsocket(conn->pg));
+		plshard_wait_forget(conn->fd);
+		conn->fd = PGINVALID_SOCKET;
 		PQfinish(conn->pg);
 		conn->pg = NULL;
 		ReleaseExternalFD();
@@ -188,6 +189,7 @@ plshard_conn_get(const ClusterMap *map, int node, int slot)
 		conn->context = AllocSetContextCreate(CacheMemoryContext, "plshard connection",
 											  ALLOCSET_SMALL_SIZES);
 		conn->state = CONN_CLOSED;
+		conn->fd = PGINVALID_SOCKET;
 		dlist_init(&conn->lru);
 	}
 
@@ -393,6 +395,8 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 	/* what a node said last may still be in libpq's buffer: read on */
 	bool		broken = !PQconsumeInput(conn->pg);
 
+	if (broken)
+		plshard_wait_forget(conn->fd);	/* closed: the next socket may get its number */
 	if (broken && conn->npending == 0)
 	{
 		lost_by_libpq(conn);
@@ -487,7 +491,7 @@ plshard_conn_advance(NodeConn *conn, ResultHandler handler, void *arg)
 	if (conn->state == CONN_CONNECTING && conn->poll_events != 0)
 	{
 		/* it may go on to another address, on another socket */
-		plshard_wait_forget(PQsocket(conn->pg));
+		plshard_wait_forget(conn->fd);
 		switch (PQconnectPoll(conn->pg))
 		{
 			case PGRES_POLLING_READING:

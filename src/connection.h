@@ -67,6 +67,7 @@ typedef struct NodeConn
 	ConnState	state;
 	PGconn	   *pg;
 	uint32		poll_events;	/* what the handshake waits for */
+	pgsocket	fd;				/* last waited for; libpq may have closed it since */
 	bool		used_before;	/* it was up before this call: may be stale */
 
 	/* why it was lost */

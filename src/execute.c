@@ -701,6 +701,7 @@ settle_read(Execution *e, bool *restart)
 				plshard_node_seen(e->map, task->node, true);
 				break;
 			case TASK_SKIPPED:
+			case TASK_READY:	/* goes again with an earlier one of its connection */
 				break;
 			case TASK_ERROR:
 			case TASK_NOT_RUN:
@@ -730,10 +731,18 @@ settle_read(Execution *e, bool *restart)
 				if (task->conn->used_before)
 				{
 					/* closed by the node while it was idle: not a sign of anything */
-					if (task->conn->state == CONN_LOST)
-						plshard_conn_start(task->conn, e->map, task->node);
-					task->state = TASK_READY;
-					task->synced = false;
+					plshard_conn_start(task->conn, e->map, task->node);
+					for (int j = i; j < e->ntasks; j++)
+					{
+						Task	   *other = &e->tasks[j];
+
+						if (other->conn == task->conn && other->state == TASK_LOST &&
+							other->nrows == 0)
+						{
+							other->state = TASK_READY;
+							other->synced = false;
+						}
+					}
 					done = false;
 					break;
 				}

@@ -227,10 +227,10 @@ probe_advance(Probe *probe)
 {
 	PGresult   *result;
 
+	/* libpq may close the socket, or go on to another address on another one */
+	plshard_wait_forget(PQsocket(probe->pg));
 	if (probe->state == PROBE_CONNECTING)
 	{
-		/* it may go on to another address, on another socket */
-		plshard_wait_forget(PQsocket(probe->pg));
 		switch (PQconnectPoll(probe->pg))
 		{
 			case PGRES_POLLING_READING:

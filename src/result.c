@@ -83,7 +83,7 @@ derive_decoder(const PGresult *result, MemoryContext context)
 		Oid			type = PQftype(result, i);
 
 		TupleDescInitEntry(desc, i + 1, PQfname(result, i),
-						   plshard_is_wire_type(type) ? type : TEXTOID, -1, 0);
+						   plshard_is_common_type(type) ? type : TEXTOID, -1, 0);
 	}
 	decoder = plshard_make_row_decoder(desc, InvalidOid, context);
 	FreeTupleDesc(desc);
