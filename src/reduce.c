@@ -155,8 +155,7 @@ prepare_casts(PlshardFunction *function, TupleDesc output)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("REDUCE does not return what the function declares"),
-				 errdetail("The query returns %d columns, declared are %d.",
-						   output->natts, column),
+				 errdetail("The number of columns is %d, declared is %d.", output->natts, column),
 				 plshard_errposition(function->source, reduce->span.start)));
 
 	old = MemoryContextSwitchTo(function->context);

@@ -138,7 +138,9 @@ map_columns(const RowDecoder *decoder, const PGresult *result)
 		if (nfields != 1)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("remote result has %d columns instead of one", nfields)));
+					 errmsg("remote result has %d columns instead of one", nfields),
+					 nfields == 0 ?
+					 errhint("Add RETURNING, or declare that the function returns void.") : 0));
 		return NULL;
 	}
 
