@@ -142,6 +142,9 @@ receive_notice(void *arg, const PGresult *result)
 	if (conn->notices_for == NULL || conn->npending == 0 ||
 		conn->pending[conn->pending_head].kind != PENDING_CALL || severity == NULL)
 		return;
+	/* a server that goes down says so as a WARNING: not the function's */
+	if (strncmp(PQresultErrorField(result, PG_DIAG_SQLSTATE), "57P", 3) == 0)
+		return;
 	if (strcmp(severity, "WARNING") == 0)
 		elevel = WARNING;
 	else if (strcmp(severity, "NOTICE") == 0)
@@ -395,8 +398,6 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 	/* what a node said last may still be in libpq's buffer: read on */
 	bool		broken = !PQconsumeInput(conn->pg);
 
-	if (broken)
-		plshard_wait_forget(conn->fd);	/* closed: the next socket may get its number */
 	if (broken && conn->npending == 0)
 	{
 		lost_by_libpq(conn);

@@ -66,8 +66,8 @@ typedef struct NodeConn
 	MemoryContext context;		/* of everything that goes with the connection */
 	ConnState	state;
 	PGconn	   *pg;
+	pgsocket	fd;				/* last waited for: libpq may have closed it */
 	uint32		poll_events;	/* what the handshake waits for */
-	pgsocket	fd;				/* last waited for; libpq may have closed it since */
 	bool		used_before;	/* it was up before this call: may be stale */
 
 	/* why it was lost */

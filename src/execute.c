@@ -651,6 +651,17 @@ throw_lost(const Execution *e, const Task *task, const char *hint)
 			 e->function_name ? errcontext("plshard function %s", e->function_name) : 0));
 }
 
+/* Eviction leaves a shard its last placement; an operator may not. */
+static void
+check_has_placement(const ClusterMap *map, int shard)
+{
+	if (map->shards[shard].nactive == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("shard " INT64_FORMAT " of cluster \"%s\" has no active placement",
+						map->shards[shard].id, map->name)));
+}
+
 /* ---- reads ---- */
 
 static void
@@ -682,7 +693,8 @@ skip_shard(Execution *e, Task *task)
 			(errcode(ERRCODE_CONNECTION_FAILURE),
 			 errmsg("shard " INT64_FORMAT " was left out: no placement of it answers",
 					e->map->shards[task->shard].id),
-			 task->conn->message ? errdetail_internal("%s", task->conn->message) : 0));
+			 task->conn && task->conn->message ?
+			 errdetail_internal("%s", task->conn->message) : 0));
 }
 
 /* True when all is done; false when some tasks must run (again). */
@@ -841,6 +853,12 @@ run_read(CallRequest *request, Execution *e)
 			task->target = i;
 			task->shard = request->targets[i].shard;
 			task->deliver = true;
+			if (request->skip_failures && e->map->shards[task->shard].nactive == 0)
+			{
+				skip_shard(e, task);
+				continue;
+			}
+			check_has_placement(e->map, task->shard);
 			start_read(e, task);
 		}
 		do
@@ -1192,6 +1210,7 @@ run_write(CallRequest *request, Execution *e)
 		{
 			int			shard = request->targets[i].shard;
 
+			check_has_placement(e->map, shard);
 			check_may_write(e->map, shard);
 			for (int j = 0; j < e->map->shards[shard].nactive; j++)
 			{
