@@ -8,7 +8,6 @@
 \set SHOW_CONTEXT never
 -- for other sessions, as in \! psql
 \setenv PGDATABASE :DBNAME
-\setenv PSQLRC /dev/null
 SELECT plshard.deploy('c', $$
 	CREATE TABLE item (k text PRIMARY KEY, n int);
 	CREATE FUNCTION answer() RETURNS int STABLE LANGUAGE sql AS 'SELECT 42';
@@ -25,11 +24,11 @@ SELECT f(1);
 -- by another session, also within our transaction, also under a prepared statement
 PREPARE p AS SELECT f(1), f FROM f(1);
 EXECUTE p;
-\! psql -qc 'CREATE OR REPLACE FUNCTION f(n int) RETURNS int STABLE LANGUAGE plshard AS $$ CLUSTER $c$c$c$; RUN ON 0; SELECT n + 2; $$'
+\! psql -Xqc 'CREATE OR REPLACE FUNCTION f(n int) RETURNS int STABLE LANGUAGE plshard AS $$ CLUSTER $c$c$c$; RUN ON 0; SELECT n + 2; $$'
 EXECUTE p;
 BEGIN;
 SELECT f(1);
-\! psql -qc 'CREATE OR REPLACE FUNCTION f(n int) RETURNS int STABLE LANGUAGE plshard AS $$ CLUSTER $c$c$c$; RUN ON 0; SELECT n + 3; $$'
+\! psql -Xqc 'CREATE OR REPLACE FUNCTION f(n int) RETURNS int STABLE LANGUAGE plshard AS $$ CLUSTER $c$c$c$; RUN ON 0; SELECT n + 3; $$'
 SELECT f(1);
 SAVEPOINT s;
 CREATE OR REPLACE FUNCTION f(n int) RETURNS int STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; SELECT n + 4; $$;
@@ -277,10 +276,10 @@ SELECT f(1);
 ALTER SERVER d RENAME TO c;
 SELECT f(1);
 BEGIN;
-\! psql -qc 'ALTER SERVER c RENAME TO d'
+\! psql -Xqc 'ALTER SERVER c RENAME TO d'
 SELECT f(1);
 ROLLBACK;
-\! psql -qc 'ALTER SERVER d RENAME TO c'
+\! psql -Xqc 'ALTER SERVER d RENAME TO c'
 SELECT f(1);
 -- placements that come and go, also under a session in a transaction, also rolled back
 CREATE FUNCTION nodes(call text) RETURNS text LANGUAGE sql AS 'SELECT string_agg(shard_id || placements::text || COALESCE(node, ''-''), '' '') FROM plshard.explain_call(call)';
@@ -288,7 +287,7 @@ CREATE FUNCTION put_int(n int) RETURNS void LANGUAGE plshard AS $$ CLUSTER 'c'; 
 SELECT nodes('put_int(0)');
 BEGIN;
 SELECT put_int(0);
-\! psql -qc "UPDATE plshard.placement SET state = 'inactive' WHERE shard_id = 10004 AND position = 0"
+\! psql -Xqc "UPDATE plshard.placement SET state = 'inactive' WHERE shard_id = 10004 AND position = 0"
 SELECT nodes('put_int(0)');
 COMMIT;
 SELECT put_int(1);
