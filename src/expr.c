@@ -18,6 +18,7 @@
 #include "expr.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -140,16 +141,15 @@ pre_column_ref(ParseState *pstate, ColumnRef *cref)
 	return param;
 }
 
-/* A plain name where there is no table can only have meant a value. */
+/* A name where there is no table can only have meant a value. */
 static Node *
 post_column_ref(ParseState *pstate, ColumnRef *cref, Node *var)
 {
-	if (var == NULL && pstate->p_rtable == NIL && pstate->parentParseState == NULL &&
-		list_length(cref->fields) == 1 && IsA(linitial(cref->fields), String))
+	if (var == NULL && pstate->p_rtable == NIL && pstate->parentParseState == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("\"%s\" is not an argument of this function",
-						strVal(linitial(cref->fields))),
+						NameListToString(cref->fields)),
 				 parser_errposition(pstate, cref->location)));
 	return NULL;
 }

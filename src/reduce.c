@@ -15,6 +15,7 @@
 #include "reduce.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "parser/analyze.h"
@@ -155,8 +156,7 @@ prepare_casts(PlshardFunction *function, TupleDesc output)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("REDUCE does not return what the function declares"),
-				 errdetail("The query returns %d columns, declared are %d.",
-						   output->natts, column),
+				 errdetail("The number of columns is %d, declared is %d.", output->natts, column),
 				 plshard_errposition(function->source, reduce->span.start)));
 
 	old = MemoryContextSwitchTo(function->context);
@@ -319,6 +319,14 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
+/* During a call, positions in the body are not positions in the caller's query. */
+static void
+reduce_error_callback(void *arg)
+{
+	if (geterrposition() > 0)
+		function_parse_error_transpose(((PlshardFunction *) arg)->source);
+}
+
 static void
 receiver_nothing(DestReceiver *self)
 {
@@ -331,8 +339,13 @@ plshard_reduce(PlshardCall *call, Tuplestorestate *gathered, TupleDesc columns,
 	PlshardFunction *function = call->function;
 	ReduceReceiver receiver = {0};
 	SPIExecuteOptions options = {0};
+	ErrorContextCallback callback;
 	int			result;
 
+	callback.callback = reduce_error_callback;
+	callback.arg = function;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
 	plshard_reduce_prepare(function, columns);
 
 	receiver.receiver.receiveSlot = receive_row;
@@ -360,6 +373,7 @@ plshard_reduce(PlshardCall *call, Tuplestorestate *gathered, TupleDesc columns,
 		elog(ERROR, "SPI_execute_plan_extended failed: %s", SPI_result_code_string(result));
 	SPI_finish();
 	plshard_end_evaluation(call);
+	error_context_stack = callback.previous;
 
 	*value = receiver.value;
 	*isnull = receiver.value_isnull;
