@@ -404,11 +404,46 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 	}
 }
 
+static RemoteErrorContext
+where_of(const Execution *e, const Task *task)
+{
+	RemoteErrorContext where = {0};
+
+	where.function_name = e->function_name;
+	where.node_name = e->map->nodes[task->node].name;
+	where.shard_id = task->shard < 0 ? 0 : e->map->shards[task->shard].id;
+	where.sql = e->request ? e->request->query->sql : NULL;
+	return where;
+}
+
+/* What is wrong with a result is said with the place that it came from. */
+typedef struct DeliverErrors
+{
+	const Execution *execution;
+	const Task *task;
+} DeliverErrors;
+
+static void
+deliver_error_callback(void *arg)
+{
+	const DeliverErrors *errors = arg;
+	RemoteErrorContext where = where_of(errors->execution, errors->task);
+
+	plshard_remote_errcontext(&where);
+}
+
 static void
 deliver(Execution *e, Task *task, const PGresult *result)
 {
 	int			nrows = PQntuples(result);
+	DeliverErrors errors = {e, task};
+	ErrorContextCallback callback = {
+		.previous = error_context_stack,
+		.callback = deliver_error_callback,
+		.arg = &errors
+	};
 
+	error_context_stack = &callback;
 	if (!task->described)
 	{
 		task->described = true;
@@ -420,6 +455,7 @@ deliver(Execution *e, Task *task, const PGresult *result)
 		task->nrows++;
 		e->sink->row(e->sink, result, row);
 	}
+	error_context_stack = callback.previous;
 }
 
 static void
@@ -625,12 +661,8 @@ drive(Execution *e)
 static void
 throw_task_error(const Execution *e, const Task *task)
 {
-	RemoteErrorContext where = {0};
+	RemoteErrorContext where = where_of(e, task);
 
-	where.function_name = e->function_name;
-	where.node_name = e->map->nodes[task->node].name;
-	where.shard_id = task->shard < 0 ? 0 : e->map->shards[task->shard].id;
-	where.sql = e->request ? e->request->query->sql : NULL;
 	plshard_report_result(ERROR, task->error, &where);
 }
 

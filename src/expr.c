@@ -140,16 +140,16 @@ pre_column_ref(ParseState *pstate, ColumnRef *cref)
 	return param;
 }
 
-/* A plain name where there is no table can only have meant a value. */
+/* A name where there is no table can only have meant a value. */
 static Node *
 post_column_ref(ParseState *pstate, ColumnRef *cref, Node *var)
 {
 	if (var == NULL && pstate->p_rtable == NIL && pstate->parentParseState == NULL &&
-		list_length(cref->fields) == 1 && IsA(linitial(cref->fields), String))
+		!IsA(llast(cref->fields), A_Star))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("\"%s\" is not an argument of this function",
-						strVal(linitial(cref->fields))),
+						NameListToString(cref->fields)),
 				 parser_errposition(pstate, cref->location)));
 	return NULL;
 }

@@ -38,6 +38,12 @@ where_line(const RemoteErrorContext *where)
 }
 
 void
+plshard_remote_errcontext(const RemoteErrorContext *where)
+{
+	errcontext("%s", where_line(where));
+}
+
+void
 plshard_report_result(int elevel, const PGresult *result, const RemoteErrorContext *where)
 {
 	const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);

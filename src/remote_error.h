@@ -31,6 +31,9 @@ extern int	plshard_result_sqlstate(const PGresult *result);
 extern void plshard_report_result(int elevel, const PGresult *result,
 								  const RemoteErrorContext *where);
 
+/* For error context callbacks: adds the line that says where. */
+extern void plshard_remote_errcontext(const RemoteErrorContext *where);
+
 /*
  * libpq's error message of a failed connection, made safe: one line, without
  * anything that a conninfo may hold.  palloc'd.
