@@ -130,7 +130,9 @@ plshard_node_seen(const ClusterMap *map, int node, bool alive)
 
 /*
  * A server that answers with an error of its own is there, whatever it thinks
- * of us; not so while it starts up, shuts down or lacks resources.
+ * of us; not so while it starts up, shuts down or lacks resources.  Too many
+ * connections are no such lack: they may be just this role's, who must not get
+ * a node evicted by it, and a rush of sessions would evict one node after the other.
  */
 static bool
 refusal_is_an_answer(int sqlstate)
@@ -139,6 +141,8 @@ refusal_is_an_answer(int sqlstate)
 
 	if (sqlstate == 0)
 		return false;
+	if (sqlstate == ERRCODE_TOO_MANY_CONNECTIONS)
+		return true;
 	if (sqlstate == ERRCODE_CANNOT_CONNECT_NOW || sqlstate == ERRCODE_ADMIN_SHUTDOWN ||
 		sqlstate == ERRCODE_CRASH_SHUTDOWN)
 		return false;

@@ -23,11 +23,17 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 
-/* A shard that the current transaction has written. */
-typedef struct WrittenShard
+typedef struct WrittenShardKey
 {
 	Oid			server_oid;
 	int64		shard_id;
+} WrittenShardKey;
+
+/* A shard that the current transaction has written. */
+typedef struct WrittenShard
+{
+	WrittenShardKey key;
+	Oid			userid;			/* as whom; InvalidOid: as several */
 } WrittenShard;
 
 static HTAB *written = NULL;
@@ -177,13 +183,15 @@ plshard_xact_leave(NodeConn *conn)
 void
 plshard_xact_wrote(const ClusterMap *map, int shard)
 {
-	WrittenShard key;
+	WrittenShardKey key;
+	WrittenShard *entry;
+	bool		found;
 
 	if (written == NULL)
 	{
 		HASHCTL		ctl = {0};
 
-		ctl.keysize = sizeof(WrittenShard);
+		ctl.keysize = sizeof(WrittenShardKey);
 		ctl.entrysize = sizeof(WrittenShard);
 		ctl.hcxt = TopTransactionContext;
 		written = hash_create("plshard written shards", 16, &ctl,
@@ -192,7 +200,33 @@ plshard_xact_wrote(const ClusterMap *map, int shard)
 	memset(&key, 0, sizeof(key));
 	key.server_oid = map->server_oid;
 	key.shard_id = map->shards[shard].id;
-	hash_search(written, &key, HASH_ENTER, NULL);
+	entry = hash_search(written, &key, HASH_ENTER, &found);
+	if (!found)
+		entry->userid = GetUserId();
+	else if (entry->userid != GetUserId())
+		entry->userid = InvalidOid;
+}
+
+void
+plshard_xact_refuse_own_locks(const ClusterMap *map, int shard)
+{
+	WrittenShardKey key;
+	WrittenShard *entry;
+
+	if (written == NULL)
+		return;
+	memset(&key, 0, sizeof(key));
+	key.server_oid = map->server_oid;
+	key.shard_id = map->shards[shard].id;
+	entry = hash_search(written, &key, HASH_FIND, NULL);
+	if (entry != NULL && entry->userid != GetUserId())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("role \"%s\" cannot write what another role has written in this transaction",
+						GetUserNameFromId(GetUserId(), false)),
+				 errdetail("Each role has its own connections to the nodes, and would wait for the other's locks on shard " INT64_FORMAT ".",
+						   key.shard_id),
+				 errhint("Write the same key as one role, or commit first.")));
 }
 
 /* ---- commit ---- */
@@ -244,9 +278,9 @@ node_matters(NodeConn *conn)
 	{
 		int			shard;
 
-		if (matters || w->server_oid != conn->key.server_oid)
+		if (matters || w->key.server_oid != conn->key.server_oid)
 			continue;
-		shard = plshard_cluster_shard_index(map, w->shard_id);
+		shard = plshard_cluster_shard_index(map, w->key.shard_id);
 		for (int i = 0; shard >= 0 && i < map->shards[shard].nactive; i++)
 			matters |= plshard_placement(map, shard, i)->node == node;
 	}
