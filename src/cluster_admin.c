@@ -11,6 +11,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "change_lock.h"
 #include "cluster_admin.h"
 #include "compat.h"
 #include "conninfo.h"
@@ -145,6 +146,7 @@ plshard_begin_change(const char *cluster)
 	PreventCommandIfReadOnly("a change of a plshard cluster");
 	if (!object_ownercheck(ForeignServerRelationId, server, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_SERVER, cluster);
+	plshard_lock_for_change(server);
 	map = plshard_cluster_map(server);
 	id = plshard_cluster_id_text(map);
 
