@@ -677,6 +677,7 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 
 	query->id = plshard_next_query_id();
 	query->sql = MemoryContextStrdup(function->context, sql);
+	query->is_call = body->sql.length == 0;
 	query->nparams = list_length(params);
 	query->param_types = types = MemoryContextAlloc(function->context,
 													(query->nparams + 1) * sizeof(Oid));

@@ -413,6 +413,7 @@ where_of(const Execution *e, const Task *task)
 	where.node_name = e->map->nodes[task->node].name;
 	where.shard_id = task->shard < 0 ? 0 : e->map->shards[task->shard].id;
 	where.sql = e->request ? e->request->query->sql : NULL;
+	where.is_call = e->request && e->request->query->is_call;
 	return where;
 }
 

@@ -17,6 +17,7 @@ typedef struct RemoteErrorContext
 	const char *node_name;
 	int64		shard_id;
 	const char *sql;			/* shown as context with position where the node gave one */
+	bool		is_call;		/* "sql" calls a function that must be on the node */
 } RemoteErrorContext;
 
 /* The SQLSTATE of an error result as ereport encodes it; 08006 where there is none. */
