@@ -103,8 +103,8 @@ node_matters(const NodeConn *conn, const ClusterMap *map, HTAB *written)
 	hash_seq_init(&status, written);
 	while ((w = hash_seq_search(&status)) != NULL)
 	{
-		if (!matters && w->server_oid == conn->key.server_oid)
-			matters = has_active(map, plshard_cluster_shard_index(map, w->shard_id),
+		if (!matters && w->key.server_oid == conn->key.server_oid)
+			matters = has_active(map, plshard_cluster_shard_index(map, w->key.shard_id),
 								 conn->key.node_id);
 	}
 	return matters;
@@ -129,8 +129,8 @@ all_shards_committed(const Participants *participants, HTAB *written)
 		{
 			const Participant *p = &participants->list[i];
 
-			if (p->state == COMMIT_DONE && p->conn->key.server_oid == w->server_oid)
-				done |= has_active(p->map, plshard_cluster_shard_index(p->map, w->shard_id),
+			if (p->state == COMMIT_DONE && p->conn->key.server_oid == w->key.server_oid)
+				done |= has_active(p->map, plshard_cluster_shard_index(p->map, w->key.shard_id),
 								   p->conn->key.node_id);
 		}
 		all &= done;

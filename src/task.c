@@ -363,11 +363,47 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 	}
 }
 
+static RemoteErrorContext
+where_of(const Execution *e, const Task *task)
+{
+	RemoteErrorContext where = {0};
+
+	where.function_name = e->function_name;
+	where.node_name = e->map->nodes[task->node].name;
+	where.shard_id = task->shard < 0 ? 0 : e->map->shards[task->shard].id;
+	where.sql = e->request ? e->request->query->sql : NULL;
+	where.is_call = e->request && e->request->query->is_call;
+	return where;
+}
+
+/* What is wrong with a result is said with the place that it came from. */
+typedef struct DeliverErrors
+{
+	const Execution *execution;
+	const Task *task;
+} DeliverErrors;
+
+static void
+deliver_error_callback(void *arg)
+{
+	const DeliverErrors *errors = arg;
+	RemoteErrorContext where = where_of(errors->execution, errors->task);
+
+	plshard_remote_errcontext(&where);
+}
+
 void
 plshard_deliver(Execution *e, Task *task, const PGresult *result)
 {
 	int			nrows = PQntuples(result);
+	DeliverErrors errors = {e, task};
+	ErrorContextCallback callback = {
+		.previous = error_context_stack,
+		.callback = deliver_error_callback,
+		.arg = &errors
+	};
 
+	error_context_stack = &callback;
 	if (!task->described)
 	{
 		task->described = true;
@@ -379,6 +415,7 @@ plshard_deliver(Execution *e, Task *task, const PGresult *result)
 		task->nrows++;
 		e->sink->row(e->sink, result, row);
 	}
+	error_context_stack = callback.previous;
 }
 
 static void
@@ -600,7 +637,7 @@ plshard_drive(Execution *e)
 void
 plshard_throw_task_error(const Execution *e, const Task *task)
 {
-	RemoteErrorContext where = {0};
+	RemoteErrorContext where = where_of(e, task);
 
 	if (task->lock_expired)
 		ereport(ERROR,
@@ -610,10 +647,6 @@ plshard_throw_task_error(const Execution *e, const Task *task)
 						LOCK_WAIT_LIMIT),
 				 errdetail("This transaction holds other locks: it may wait for one that waits for it."),
 				 errhint("Try the transaction again.")));
-	where.function_name = e->function_name;
-	where.node_name = e->map->nodes[task->node].name;
-	where.shard_id = task->shard < 0 ? 0 : e->map->shards[task->shard].id;
-	where.sql = e->request ? e->request->query->sql : NULL;
 	plshard_report_result(ERROR, task->error, &where);
 	pg_unreachable();
 }
