@@ -417,7 +417,8 @@ activate(RepairJob *job, const PGresult *result)
 		job->map = plshard_cluster_reload(job->server_oid);
 		check_placements(job);
 		switch (plshard_activate_at_new_epoch(job->map, job->shard_id, job->target_node,
-											  job->seen_epoch, &job->raised_epoch, &message))
+											  job->seen_epoch, job->source,
+											  &job->raised_epoch, &message))
 		{
 			case REGISTRY_DONE:
 				job->finished = true;

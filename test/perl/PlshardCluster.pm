@@ -205,13 +205,15 @@ sub try
 		timed_out => \$timed_out,
 		timeout => $options{timeout} // $PostgreSQL::Test::Utils::timeout_default,
 		extra_params => [ '-v', 'VERBOSITY=verbose' ]);
-	my %result = (
-		out => $out,
-		err => $err,
-		timed_out => $timed_out,
-		seconds => Time::HiRes::time() - $started);
+	return _result($started, out => $out, err => $err, timed_out => $timed_out);
+}
+
+sub _result
+{
+	my ($started, %result) = @_;
+	$result{seconds} = Time::HiRes::time() - $started;
 	@result{qw(sqlstate message)} = ($1, $2)
-	  if $err =~ /^(?:psql:[^\n]*?)?(?:ERROR|FATAL): +(\w{5}): (.*)$/m;
+	  if $result{err} =~ /^(?:psql:[^\n]*?)?(?:ERROR|FATAL): +(\w{5}): (.*)$/m;
 	return \%result;
 }
 
@@ -228,6 +230,15 @@ sub _target
 A session of its own: a PostgreSQL::Test::BackgroundPsql (C<query>,
 C<query_until>, C<quit>).  C<query> does not die on an error.
 
+=item $c->begin($sql [, on => $i])
+
+Runs SQL in a session of its own and does not wait for it.  Returns what
+C<finish> takes; its C<pid> is the session's backend.
+
+=item $c->finish($begun)
+
+Waits for that SQL's end; returns the same as C<try>.
+
 =item $c->wait_for($sql [, on => $i])
 
 Waits until a query answers C<t>; dies when it does not in time.
@@ -238,6 +249,27 @@ sub session
 {
 	my ($self, %options) = @_;
 	return $self->_target(%options)->background_psql('postgres', on_error_stop => 0);
+}
+
+sub begin
+{
+	my ($self, $sql, %options) = @_;
+	my $session = $self->session(%options);
+	my $pid = $session->query('\set VERBOSITY verbose
+SELECT pg_backend_pid()');
+	$session->query_until(qr/begun/, "\\echo begun\n$sql\n;\n");
+	return { session => $session, pid => $pid, started => Time::HiRes::time() };
+}
+
+sub finish
+{
+	my ($self, $begun) = @_;
+	my $session = $begun->{session};
+	# psql itself ends when it loses the connection
+	my $out = eval { $session->query('') } // $session->{stdout};
+	my $result = _result($begun->{started}, out => $out, err => $session->{stderr});
+	eval { $session->quit };
+	return $result;
 }
 
 sub wait_for
@@ -289,6 +321,67 @@ sub _children
 		push @children, $1 if $line =~ /^(\d+) \(.*\) \S (\d+) / && $2 == $parent;
 	}
 	return @children;
+}
+
+=pod
+
+=item $c->deactivate($node [, $shard])
+
+Makes the placements of a node (or that of one shard) inactive, as an eviction
+does, but for the failure before it.
+
+=cut
+
+sub deactivate
+{
+	my ($self, $node, $shard) = @_;
+	my $which = defined $shard ? "AND p.shard_id = $shard" : '';
+	$self->sql(<<"SQL");
+BEGIN;
+UPDATE plshard.placement AS p SET state = 'inactive' FROM plshard.node AS n
+	WHERE n.cluster_id = p.cluster_id AND n.node_id = p.node_id AND n.node_name = '$node' $which;
+UPDATE plshard.cluster SET epoch = epoch + 1;
+COMMIT;
+SQL
+	return;
+}
+
+=pod
+
+=item $c->key($shard)
+
+A key (text) of a shard that it has not returned before.
+
+=cut
+
+sub key
+{
+	my ($self, $shard) = @_;
+	my $last = $self->{keys}{$shard} //= 0;
+	my $next = $self->sql(<<"SQL");
+SELECT min(i) FROM generate_series($last + 1, $last + 1000) AS i
+WHERE plshard.shard_for('c', 'k' || i) = $shard
+SQL
+	$self->{keys}{$shard} = $next;
+	return "k$next";
+}
+
+=pod
+
+=item $c->dump($i, $shard [, @options])
+
+pg_dump's output of a placement on node $i, the lines sorted, since rows have no
+order.
+
+=cut
+
+sub dump
+{
+	my ($self, $i, $shard, @options) = @_;
+	my ($out, $err) = run_command([ 'pg_dump', '-d', $self->node($i)->connstr('postgres'),
+		'-n', "plshard_$shard", @options ]);
+	die "pg_dump: $err" if $err ne '';
+	return join "\n", sort grep { !/^(?:--|\\(?:un)?restrict|$)/ } split /\n/, $out;
 }
 
 =pod
