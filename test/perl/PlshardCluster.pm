@@ -266,8 +266,9 @@ sub finish
 	my ($self, $begun) = @_;
 	my $session = $begun->{session};
 	# psql itself ends when it loses the connection
-	my $out = eval { $session->query('') } // $session->{stdout};
-	my $result = _result($begun->{started}, out => $out, err => $session->{stderr});
+	my $out = eval { $session->query('') };
+	eval { $session->{run}->finish } unless defined $out;
+	my $result = _result($begun->{started}, out => $out // '', err => $session->{stderr});
 	eval { $session->quit };
 	return $result;
 }
@@ -327,8 +328,9 @@ sub _children
 
 =item $c->deactivate($node [, $shard])
 
-Makes the placements of a node (or that of one shard) inactive, as an eviction
-does, but for the failure before it.
+Makes the placements of a node (or that of one shard) inactive, though the node
+is alive.  An eviction can rely on it that nobody writes to the node meanwhile;
+here the nodes learn of the new epoch before anybody can use it.
 
 =cut
 
@@ -336,13 +338,20 @@ sub deactivate
 {
 	my ($self, $node, $shard) = @_;
 	my $which = defined $shard ? "AND p.shard_id = $shard" : '';
-	$self->sql(<<"SQL");
+	my $session = $self->session;
+	my $changed = $session->query(<<"SQL");
 BEGIN;
 UPDATE plshard.placement AS p SET state = 'inactive' FROM plshard.node AS n
 	WHERE n.cluster_id = p.cluster_id AND n.node_id = p.node_id AND n.node_name = '$node' $which;
-UPDATE plshard.cluster SET epoch = epoch + 1;
-COMMIT;
+UPDATE plshard.cluster SET epoch = epoch + 1 RETURNING cluster_id, epoch
 SQL
+	my ($cluster_id, $epoch) = split /\|/, $changed;
+	foreach my $i (grep { defined $self->node($_)->{_pid} } 1 .. $self->nodes)
+	{
+		$self->sql("SELECT setval('plshard_node.\"epoch_$cluster_id\"', $epoch)", on => $i);
+	}
+	$session->query('COMMIT');
+	$session->quit;
 	return;
 }
 
@@ -380,7 +389,7 @@ sub dump
 	my ($self, $i, $shard, @options) = @_;
 	my ($out, $err) = run_command([ 'pg_dump', '-d', $self->node($i)->connstr('postgres'),
 		'-n', "plshard_$shard", @options ]);
-	die "pg_dump: $err" if $err ne '';
+	die "pg_dump: $err" if $out eq '';
 	return join "\n", sort grep { !/^(?:--|\\(?:un)?restrict|$)/ } split /\n/, $out;
 }
 
