@@ -17,7 +17,7 @@ OBJS = $(patsubst $(top)%.c,%.o,$(sort $(wildcard $(top)src/*.c))) parser/gram.o
 
 REGRESS = $(patsubst $(top)sql/%.sql,%,$(sort $(wildcard $(top)sql/*.sql)))
 REGRESS_OPTS = --load-extension=plshard
-ISOLATION = $(patsubst $(top)test/specs/%.spec,%,$(sort $(wildcard $(top)test/specs/*.spec)))
+ISOLATION = setup $(filter-out setup,$(patsubst $(top)test/specs/%.spec,%,$(sort $(wildcard $(top)test/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=$(top)test --load-extension=plshard
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
