@@ -229,6 +229,9 @@ current_entry(Oid server_oid)
 {
 	CacheEntry *entry = hash_search(cache, &server_oid, HASH_FIND, NULL);
 
+	/* a server that is gone: what this transaction did there still has to end */
+	if (entry != NULL && !SearchSysCacheExists1(FOREIGNSERVEROID, ObjectIdGetDatum(server_oid)))
+		return entry;
 	if (entry == NULL || !entry->map->valid)
 		entry = load_entry(server_oid);
 	return entry;

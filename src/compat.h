@@ -9,11 +9,14 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_language.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "libpq-fe.h"
 #include "storage/latch.h"
+#include "storage/proc.h"
 #include "utils/acl.h"
 
 #if PG_VERSION_NUM < 150000
@@ -37,6 +40,23 @@
 #define plshard_create_wait_event_set(n) CreateWaitEventSet(TopMemoryContext, (n))
 #endif
 
+/* A search_path that can later be compared with the current one. */
+#if PG_VERSION_NUM >= 170000
+typedef SearchPathMatcher SearchPathState;
+#define plshard_search_path(context) GetSearchPathMatcher(context)
+#define plshard_search_path_is_current(path) SearchPathMatchesCurrentEnvironment(path)
+#else
+typedef OverrideSearchPath SearchPathState;
+#define plshard_search_path(context) GetOverrideSearchPath(context)
+#define plshard_search_path_is_current(path) OverrideSearchPathMatchesCurrent(path)
+#endif
+
+#if PG_VERSION_NUM >= 170000
+#define plshard_local_xid() (MyProc->vxid.lxid)
+#else
+#define plshard_local_xid() (MyProc->lxid)
+#endif
+
 #if PG_VERSION_NUM < 160000
 static inline AclResult
 object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
@@ -50,8 +70,10 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 static inline bool
 object_ownercheck(Oid classid, Oid objectid, Oid roleid)
 {
-	Assert(classid == ForeignServerRelationId);
-	return pg_foreign_server_ownercheck(objectid, roleid);
+	if (classid == ForeignServerRelationId)
+		return pg_foreign_server_ownercheck(objectid, roleid);
+	Assert(classid == RelationRelationId);
+	return pg_class_ownercheck(objectid, roleid);
 }
 #endif
 

@@ -73,7 +73,8 @@ release_pg(NodeConn *conn)
 	}
 	if (conn->pg)
 	{
-		plshard_wait_forget(PQsocket(conn->pg));
+		plshard_wait_forget(conn->fd);
+		conn->fd = PGINVALID_SOCKET;
 		PQfinish(conn->pg);
 		conn->pg = NULL;
 		ReleaseExternalFD();
@@ -141,6 +142,9 @@ receive_notice(void *arg, const PGresult *result)
 	if (conn->notices_for == NULL || conn->npending == 0 ||
 		conn->pending[conn->pending_head].kind != PENDING_CALL || severity == NULL)
 		return;
+	/* a server that goes down says so as a WARNING: not the function's */
+	if (strncmp(PQresultErrorField(result, PG_DIAG_SQLSTATE), "57P", 3) == 0)
+		return;
 	if (strcmp(severity, "WARNING") == 0)
 		elevel = WARNING;
 	else if (strcmp(severity, "NOTICE") == 0)
@@ -188,6 +192,7 @@ plshard_conn_get(const ClusterMap *map, int node, int slot)
 		conn->context = AllocSetContextCreate(CacheMemoryContext, "plshard connection",
 											  ALLOCSET_SMALL_SIZES);
 		conn->state = CONN_CLOSED;
+		conn->fd = PGINVALID_SOCKET;
 		dlist_init(&conn->lru);
 	}
 
@@ -487,7 +492,7 @@ plshard_conn_advance(NodeConn *conn, ResultHandler handler, void *arg)
 	if (conn->state == CONN_CONNECTING && conn->poll_events != 0)
 	{
 		/* it may go on to another address, on another socket */
-		plshard_wait_forget(PQsocket(conn->pg));
+		plshard_wait_forget(conn->fd);
 		switch (PQconnectPoll(conn->pg))
 		{
 			case PGRES_POLLING_READING:

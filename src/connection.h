@@ -66,6 +66,7 @@ typedef struct NodeConn
 	MemoryContext context;		/* of everything that goes with the connection */
 	ConnState	state;
 	PGconn	   *pg;
+	pgsocket	fd;				/* last waited for: libpq may have closed it */
 	uint32		poll_events;	/* what the handshake waits for */
 	bool		used_before;	/* it was up before this call: may be stale */
 

@@ -165,6 +165,7 @@ typedef struct Probe
 	int			node;
 	ProbeState	state;
 	PGconn	   *pg;
+	pgsocket	fd;				/* last waited for: libpq may have closed it */
 	uint32		events;
 	Deadline	again;
 } Probe;
@@ -174,7 +175,7 @@ probe_close(Probe *probe)
 {
 	if (probe->pg == NULL)
 		return;
-	plshard_wait_forget(PQsocket(probe->pg));
+	plshard_wait_forget(probe->fd);
 	PQfinish(probe->pg);
 	probe->pg = NULL;
 	ReleaseExternalFD();
@@ -216,6 +217,7 @@ probe_start(Probe *probe, const ClusterMap *map, Oid userid)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	}
 	PQsetErrorVerbosity(probe->pg, PQERRORS_VERBOSE);
+	probe->fd = PGINVALID_SOCKET;
 	probe->state = PROBE_CONNECTING;
 	probe->events = WL_SOCKET_WRITEABLE;
 	if (PQstatus(probe->pg) == CONNECTION_BAD)
@@ -230,7 +232,7 @@ probe_advance(Probe *probe)
 	if (probe->state == PROBE_CONNECTING)
 	{
 		/* it may go on to another address, on another socket */
-		plshard_wait_forget(PQsocket(probe->pg));
+		plshard_wait_forget(probe->fd);
 		switch (PQconnectPoll(probe->pg))
 		{
 			case PGRES_POLLING_READING:
@@ -295,7 +297,7 @@ run_probes(Probe *probes, const ClusterMap *map, Oid userid)
 				wake = deadline_min(wake, p->again);
 			else if (p->state == PROBE_CONNECTING || p->state == PROBE_ASKING)
 			{
-				sockets[n].fd = PQsocket(p->pg);
+				sockets[n].fd = p->fd = PQsocket(p->pg);
 				sockets[n].events = p->events;
 				waiting[n++] = p;
 			}

@@ -32,4 +32,13 @@ extern const char *const *plshard_node_schema(const ClusterMap *map, int *nstate
 /* The quoted, qualified name of the cluster's epoch sequence.  palloc'd. */
 extern char *plshard_epoch_sequence(const ClusterMap *map);
 
+/* A placement's schema on its node; made with a shard id. */
+#define PLSHARD_SHARD_SCHEMA_FORMAT "plshard_" INT64_FORMAT
+
+/*
+ * The command that creates a placement's schema: every role may look names up
+ * in it, so that what GRANT says of the objects in it decides.  palloc'd.
+ */
+extern char *plshard_shard_schema(int64 shard_id);
+
 #endif							/* PLSHARD_NODE_SCHEMA_H */

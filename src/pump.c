@@ -37,6 +37,7 @@ plshard_pump(NodeConn **conns, int nconns, ResultHandler handler, void *arg, Dea
 			deadline = plshard_clock();	/* somebody must look at it */
 			continue;
 		}
+		conns[i]->fd = sockets[n].fd;
 		sockets[n].events = events;
 		waiting[n++] = conns[i];
 	}

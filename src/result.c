@@ -142,6 +142,9 @@ map_columns(const RowDecoder *decoder, const PGresult *result)
 		return NULL;
 	}
 
+	if (nfields == 1 && decoder->ncolumns == 1)
+		return NULL;
+
 	while (nequal < Min(nfields, decoder->ncolumns) &&
 		   strcmp(PQfname(result, nequal), decoder->columns[nequal].name) == 0)
 		nequal++;

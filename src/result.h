@@ -16,7 +16,7 @@
 /*
  * How a result's rows are read; made once for a function and cached with it.
  * The columns of the result are found by the names of the expected ones, in
- * any order; a scalar takes the only column, whatever its name.
+ * any order; where one is expected, the only column is taken, whatever its name.
  */
 typedef struct RowDecoder
 {

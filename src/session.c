@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "remote_error.h"
 #include "session.h"
+#include "settings.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -33,7 +34,8 @@ static const char *const set_up =
 	" ('client_min_messages', 'warning'),"
 	" ('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0'),"
 	" ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'),"
-	" ('client_connection_check_interval', '500ms'),"
+	" ('client_connection_check_interval', '500ms'), ('tcp_keepalives_idle', '10'),"
+	" ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30000'),"
 	" ('default_transaction_isolation', 'read committed'),"
 	" ('default_transaction_read_only', 'off'), ('default_transaction_deferrable', 'off')"
 	") v(name, value)"
@@ -62,6 +64,7 @@ close_connection(void *arg)
 	session->result = NULL;
 	if (session->conn != NULL)
 	{
+		plshard_wait_forget(session->fd);
 		PQfinish(session->conn);
 		session->conn = NULL;
 		ReleaseExternalFD();
@@ -86,8 +89,10 @@ plshard_session_lost(NodeSession *session)
 static void
 not_connected(NodeSession *session)
 {
+	int			sqlstate = plshard_connection_sqlstate(session->conn);
+
 	ereport(ERROR,
-			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+			(errcode(sqlstate ? sqlstate : ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
 			 errmsg("could not connect to node \"%s\"", session->node_name),
 			 errdetail_internal("%s", plshard_connection_message(session->conn))));
 }
@@ -99,6 +104,7 @@ plshard_session_start(const ClusterMap *map, int node)
 	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
 
 	session->context = CurrentMemoryContext;
+	session->fd = PGINVALID_SOCKET;
 	session->node_name = pstrdup(map->nodes[node].name);
 	session->conninfo = palloc0(sizeof(NodeConninfo));
 	plshard_build_conninfo(map, node, GetUserId(), session->conninfo);
@@ -121,12 +127,13 @@ plshard_session_start(const ClusterMap *map, int node)
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
 	}
+	PQsetErrorVerbosity(session->conn, PQERRORS_VERBOSE);
+	PQsetNoticeReceiver(session->conn, log_notice, session);
 	if (PQstatus(session->conn) == CONNECTION_BAD)
 		not_connected(session);
-	PQsetNoticeReceiver(session->conn, log_notice, session);
 	session->state = SESSION_CONNECTING;
 	session->events = WL_SOCKET_WRITEABLE;
-	session->deadline = deadline_in(map->connect_timeout);
+	session->connect_deadline = deadline_in(map->connect_timeout);
 	return session;
 }
 
@@ -136,6 +143,8 @@ send_now(NodeSession *session, const char *sql, int nparams, const char *const *
 	int			sent;
 
 	Assert(session->result == NULL);
+	if (plshard_log_remote_commands && session->state == SESSION_BUSY)
+		ereport(NOTICE, (errmsg_internal("node %s: %s", session->node_name, sql)));
 	sent = nparams == 0 ? PQsendQuery(session->conn, sql) :
 		PQsendQueryParams(session->conn, sql, nparams, NULL, values, NULL, NULL, 0);
 	if (!sent)
@@ -166,6 +175,7 @@ poll_connect(NodeSession *session)
 	if (session->ready == 0)
 		return false;
 	session->ready = 0;
+	plshard_wait_forget(session->fd);	/* libpq may go on to another address */
 	switch (PQconnectPoll(session->conn))
 	{
 		case PGRES_POLLING_OK:
@@ -235,11 +245,20 @@ take_result(NodeSession *session)
 	return plshard_own_result(result);
 }
 
+/* When what is under way takes too long. */
+static Deadline
+current_deadline(const NodeSession *session)
+{
+	if (session->state == SESSION_CONNECTING || session->state == SESSION_SETTING_UP)
+		return session->connect_deadline;
+	return session->state == SESSION_IDLE ? NO_DEADLINE : session->deadline;
+}
+
 bool
 plshard_session_poll(NodeSession *session, PGresult **result)
 {
 	*result = NULL;
-	if (session->state != SESSION_IDLE && deadline_passed(session->deadline))
+	if (deadline_passed(current_deadline(session)))
 		ereport(ERROR,
 				(session->state == SESSION_BUSY ?
 				 errcode(ERRCODE_CONNECTION_FAILURE) :
@@ -253,7 +272,6 @@ plshard_session_poll(NodeSession *session, PGresult **result)
 		if (!poll_query(session))
 			return false;
 		plshard_session_check(session, take_result(session));
-		session->deadline = NO_DEADLINE;
 		session->events = 0;
 		session->state = SESSION_IDLE;
 		if (session->queued != NULL)
@@ -301,10 +319,10 @@ plshard_session_wait(NodeSession **sessions, int nsessions)
 	{
 		if (sessions[i]->events == 0)
 			continue;
-		sockets[n].fd = PQsocket(sessions[i]->conn);
+		sockets[n].fd = sessions[i]->fd = PQsocket(sessions[i]->conn);
 		sockets[n].events = sessions[i]->events;
 		sockets[n].ready = 0;
-		deadline = deadline_min(deadline, sessions[i]->deadline);
+		deadline = deadline_min(deadline, current_deadline(sessions[i]));
 		waiting[n++] = sessions[i];
 	}
 	plshard_wait(sockets, n, deadline);
@@ -376,15 +394,18 @@ plshard_session_query(NodeSession *session, const char *sql,
 }
 
 void
-plshard_sessions_query(NodeSession **sessions, int nsessions,
-					   const char *sql, PGresult **results)
+plshard_sessions_query(NodeSession **sessions, int nsessions, const char *sql,
+					   int timeout, PGresult **results)
 {
 	bool	   *done = palloc0(nsessions * sizeof(bool));
 	int			left = nsessions;
 	int			i;
 
 	for (i = 0; i < nsessions; i++)
+	{
+		sessions[i]->deadline = deadline_in(timeout);
 		plshard_session_send(sessions[i], sql);
+	}
 	for (;;)
 	{
 		for (i = 0; i < nsessions; i++)
@@ -392,6 +413,7 @@ plshard_sessions_query(NodeSession **sessions, int nsessions,
 			if (done[i] || !plshard_session_poll(sessions[i], &results[i]))
 				continue;
 			plshard_session_check(sessions[i], results[i]);
+			sessions[i]->deadline = NO_DEADLINE;
 			done[i] = true;
 			left--;
 		}

@@ -30,13 +30,14 @@ typedef struct NodeSession
 {
 	PGconn	   *conn;
 	const char *node_name;
-	Deadline	deadline;		/* of connecting, then none; a caller may set
-								 * one for a query */
+	Deadline	deadline;		/* of queries; none, unless the caller sets it */
 	uint32		events;			/* what plshard_session_wait waits for */
 	uint32		ready;			/* and what it found */
 
 	/* of session.c alone */
 	SessionState state;
+	Deadline	connect_deadline;
+	pgsocket	fd;				/* that was waited for last */
 	MemoryContext context;
 	struct NodeConninfo *conninfo;
 	char	   *queued;			/* sent once the session is set up */
@@ -67,9 +68,12 @@ extern PGresult *plshard_session_query(NodeSession *session, const char *sql,
 extern PGresult *plshard_session_try(NodeSession *session, const char *sql,
 									 int nparams, const char *const *values);
 
-/* Runs the same SQL on several sessions at once; throws the first error. */
-extern void plshard_sessions_query(NodeSession **sessions, int nsessions,
-								   const char *sql, PGresult **results);
+/*
+ * Runs the same SQL on several sessions at once, for at most "timeout" ms once
+ * they are connected; throws the first error, 08006 if one takes longer.
+ */
+extern void plshard_sessions_query(NodeSession **sessions, int nsessions, const char *sql,
+								   int timeout, PGresult **results);
 
 /* Begins to connect; errors as in plshard_session_open come from poll. */
 extern NodeSession *plshard_session_start(const ClusterMap *map, int node);

@@ -57,7 +57,11 @@ typedef struct WaitSocket
  */
 extern int	plshard_wait(WaitSocket *sockets, int nsockets, Deadline deadline);
 
-/* Must be called before a socket that was waited for is closed, or may be. */
+/*
+ * Must be called for a socket that was waited for when it has been or may be
+ * closed, before another one can get its number.  libpq closes sockets as it
+ * likes, so the caller keeps the number: PQsocket may not know it any more.
+ */
 extern void plshard_wait_forget(pgsocket fd);
 
 #endif							/* PLSHARD_WAIT_H */

@@ -29,6 +29,8 @@ package PlshardCluster;
 use strict;
 use warnings;
 
+use IPC::Run ();
+use PlshardSession;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes ();
@@ -205,14 +207,9 @@ sub try
 		timed_out => \$timed_out,
 		timeout => $options{timeout} // $PostgreSQL::Test::Utils::timeout_default,
 		extra_params => [ '-v', 'VERBOSITY=verbose' ]);
-	my %result = (
-		out => $out,
-		err => $err,
-		timed_out => $timed_out,
-		seconds => Time::HiRes::time() - $started);
-	@result{qw(sqlstate message)} = ($1, $2)
-	  if $err =~ /^(?:psql:[^\n]*?)?(?:ERROR|FATAL): +(\w{5}): (.*)$/m;
-	return \%result;
+	my $result = PlshardSession::outcome($out, $err, Time::HiRes::time() - $started);
+	$result->{timed_out} = $timed_out;
+	return $result;
 }
 
 sub _target
@@ -225,8 +222,12 @@ sub _target
 
 =item $c->session([on => $i])
 
-A session of its own: a PostgreSQL::Test::BackgroundPsql (C<query>,
-C<query_until>, C<quit>).  C<query> does not die on an error.
+A session of its own, a PlshardSession.
+
+=item $c->parallel(@scripts)
+
+Runs scripts on the front, each in a session of its own, all at once; returns
+what C<try> does for each, in order.
 
 =item $c->wait_for($sql [, on => $i])
 
@@ -237,7 +238,33 @@ Waits until a query answers C<t>; dies when it does not in time.
 sub session
 {
 	my ($self, %options) = @_;
-	return $self->_target(%options)->background_psql('postgres', on_error_stop => 0);
+	return PlshardSession->new($self->_target(%options));
+}
+
+sub parallel
+{
+	my ($self, @scripts) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my @command = ('psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-d',
+		$self->{front}->connstr('postgres'), '-f');
+	my (@runs, @results);
+
+	# files, since a pipe that is not read from would hold up its writer
+	foreach my $i (0 .. $#scripts)
+	{
+		PostgreSQL::Test::Utils::append_to_file("$dir/$i.sql", $scripts[$i]);
+		push @runs, IPC::Run::start([ @command, "$dir/$i.sql" ],
+			'>', "$dir/$i.out", '2>', "$dir/$i.err",
+			IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+	}
+	foreach my $i (0 .. $#scripts)
+	{
+		$runs[$i]->finish;
+		push @results, PlshardSession::outcome(
+			PostgreSQL::Test::Utils::slurp_file("$dir/$i.out"),
+			PostgreSQL::Test::Utils::slurp_file("$dir/$i.err"));
+	}
+	return @results;
 }
 
 sub wait_for
@@ -246,6 +273,82 @@ sub wait_for
 	$self->_target(%options)->poll_query_until('postgres', $sql)
 	  or die "timed out waiting for: $sql";
 	return;
+}
+
+=pod
+
+=item $c->sample
+
+Puts table C<t (k text PRIMARY KEY, v int)> on all shards, and functions on the
+front: C<put(k, v)> inserts, C<bump(k)> adds 1 and returns the new value, C<get(k)>
+reads v, C<total()> the number of rows of all shards.
+
+=item $c->some_keys($n, %where)
+
+The first $n of the keys C<k1>, C<k2> ... that have a placement on node n$i
+(C<< on => $i >>), none there (C<< not_on => $i >>), or are of a shard
+(C<< shard => $id >>).
+
+=item $c->copies($query)
+
+Runs a query in every placement's schema on every node that runs, whatever the
+placement's state, and returns a reference to the lines of C<shard|row...>, sorted.
+
+=cut
+
+sub sample
+{
+	my ($self) = @_;
+	$self->sql(<<'SQL');
+SELECT plshard.deploy('c', 'CREATE TABLE t (k text PRIMARY KEY, v int)');
+CREATE FUNCTION put(k text, v int) RETURNS void LANGUAGE plshard AS
+	$$ CLUSTER 'c'; RUN ON hash(k); INSERT INTO t VALUES (put.k, put.v); $$;
+CREATE FUNCTION bump(k text) RETURNS int LANGUAGE plshard AS
+	$$ CLUSTER 'c'; RUN ON hash(k); UPDATE t SET v = t.v + 1 WHERE t.k = bump.k RETURNING t.v; $$;
+CREATE FUNCTION get(k text) RETURNS int LANGUAGE plshard STABLE AS
+	$$ CLUSTER 'c'; RUN ON hash(k); SELECT t.v FROM t WHERE t.k = get.k; $$;
+CREATE FUNCTION total() RETURNS bigint LANGUAGE plshard STABLE AS
+	$$ CLUSTER 'c'; RUN ON ALL; SELECT count(*) AS n FROM t; REDUCE SELECT sum(n)::bigint FROM result; $$;
+SQL
+	return;
+}
+
+sub some_keys
+{
+	my ($self, $n, %where) = @_;
+	my $condition =
+	    defined $where{shard} ? "shard_id = $where{shard}"
+	  : defined $where{on} ? "'n$where{on}' = ANY (nodes)"
+	  : defined $where{not_on} ? "'n$where{not_on}' <> ALL (nodes)"
+	  : 'true';
+	my @keys = split /\n/, $self->sql(<<"SQL");
+SELECT 'k' || i
+FROM generate_series(1, 2000) AS i
+     JOIN (SELECT shard_id, array_agg(node::text) AS nodes FROM plshard.placements
+           WHERE cluster = 'c' GROUP BY shard_id) AS p
+     ON shard_id = plshard.shard_for('c', 'k' || i)
+WHERE $condition ORDER BY i LIMIT $n
+SQL
+	die "not enough keys" if @keys < $n;
+	return @keys;
+}
+
+sub copies
+{
+	my ($self, $query) = @_;
+	my @lines;
+	foreach my $i (1 .. $self->nodes)
+	{
+		next unless defined $self->node($i)->{_pid};
+		my $shards = $self->sql(
+			q{SELECT substr(nspname, 9) FROM pg_namespace WHERE nspname ~ '^plshard_\d+$' ORDER BY 1},
+			on => $i);
+		push @lines, split /\n/, $self->sql(
+			join('', map { "SET search_path = plshard_$_; SELECT $_, q.* FROM ($query) AS q;\n" }
+				  split /\n/, $shards),
+			on => $i);
+	}
+	return [ sort @lines ];
 }
 
 =pod

@@ -1,0 +1,846 @@
+/*
+ * compile.c
+ *
+ * A pg_proc row, or the text of a DO, made a PlshardFunction.
+ *
+ * The function's context is born below the caller's and moves below
+ * CacheMemoryContext when compilation has succeeded.  The current context
+ * during compilation is a short-lived one below it, for the syntax tree and
+ * all garbage; what stays is put into function->context explicitly.
+ */
+#include "postgres.h"
+
+#include "body_parser.h"
+#include "compile.h"
+#include "expr.h"
+#include "query.h"
+#include "reduce.h"
+#include "route.h"
+#include "validate.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+
+typedef struct Compiler
+{
+	PlshardFunction *function;
+	MemoryContext work;
+	ErrorContextCallback callback;
+	AstBody    *body;
+	bool		validating;		/* for CREATE FUNCTION, without a call */
+	bool		types_unknown;	/* ... and it is polymorphic: only syntax can be checked */
+	bool		result_unknown; /* ... or returns a record, whose columns a call says */
+	bool		is_inline;
+
+	/* from pg_proc */
+	bool		is_volatile;
+	bool		is_procedure;
+	bool		is_record;		/* its columns come from the call */
+	int			nall;			/* all arguments, with OUT ones */
+	Oid		   *all_types;
+	char	  **all_names;		/* or NULL */
+	char	   *all_modes;		/* or NULL: all IN */
+} Compiler;
+
+#define errposition_at(c, offset) plshard_errposition((c)->function->source, (offset))
+
+/* ---- parsing ---- */
+
+static void *
+parser_alloc(void *arg, size_t size)
+{
+	return palloc(size);
+}
+
+AstBody *
+plshard_parse_body(const char *source, bool missing_ok)
+{
+	ParserAllocator allocator = {parser_alloc, NULL};
+	ParseError	error;
+	AstBody    *body = plshard_parse(source, &allocator, &error);
+
+	if (body == NULL && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg_internal("%s", error.message),
+				 error.detail ? errdetail_internal("%s", error.detail) : 0,
+				 error.hint ? errhint("%s", error.hint) : 0,
+				 plshard_errposition(source, error.position)));
+	return body;
+}
+
+/* ---- begin and end ---- */
+
+static void
+compile_error_callback(void *arg)
+{
+	Compiler   *c = arg;
+
+	if (geterrposition() > 0)
+		function_parse_error_transpose(c->function->source);
+	if (!c->validating && !c->is_inline)
+		errcontext("compilation of plshard function \"%s\"", c->function->name);
+}
+
+/* Creates the function's context; the current one becomes the compiler's own. */
+static void
+begin_compile(Compiler *c, const char *source, const char *name)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "plshard function",
+												  ALLOCSET_SMALL_SIZES);
+	PlshardFunction *function = MemoryContextAllocZero(context, sizeof(PlshardFunction));
+
+	function->context = context;
+	function->source = MemoryContextStrdup(context, source);
+	function->name = name ? MemoryContextStrdup(context, name) : NULL;
+	function->states_keep = true;
+	function->call_context = AllocSetContextCreate(context, "plshard call",
+												   ALLOCSET_DEFAULT_SIZES);
+	function->evaluator.context = AllocSetContextCreate(context, "plshard expressions",
+														ALLOCSET_SMALL_SIZES);
+	c->function = function;
+	c->work = AllocSetContextCreate(context, "plshard compiler", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(c->work);
+
+	c->callback.callback = compile_error_callback;
+	c->callback.arg = c;
+	c->callback.previous = error_context_stack;
+	error_context_stack = &c->callback;
+}
+
+static void
+end_compile(Compiler *c, MemoryContext caller)
+{
+	error_context_stack = c->callback.previous;
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(c->work);
+}
+
+/* ---- the signature ---- */
+
+/* Remembers what a type's values look like, down to PostgreSQL's own types. */
+static void
+depend_on_type(Compiler *c, Oid type)
+{
+	PlshardFunction *function = c->function;
+	TypeDependency *dependency;
+	uint32		hash;
+	Oid			relation;
+	Oid			inner;
+	ListCell   *lc;
+	MemoryContext old;
+
+	if (type < FirstUnpinnedObjectId)
+		return;
+	hash = GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(type));
+	relation = get_typ_typrelid(type);
+	foreach(lc, function->type_dependencies)
+	{
+		dependency = lfirst(lc);
+		if (dependency->type_hash == hash && dependency->relation == relation)
+			return;
+	}
+
+	old = MemoryContextSwitchTo(function->context);
+	dependency = palloc(sizeof(TypeDependency));
+	dependency->type_hash = hash;
+	dependency->relation = relation;
+	function->type_dependencies = lappend(function->type_dependencies, dependency);
+	MemoryContextSwitchTo(old);
+
+	if (OidIsValid(relation))
+	{
+		Relation	rel = relation_open(relation, AccessShareLock);
+
+		for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+		{
+			Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(rel), i);
+
+			if (!attr->attisdropped)
+				depend_on_type(c, attr->atttypid);
+		}
+		relation_close(rel, AccessShareLock);
+	}
+	if (OidIsValid(inner = get_element_type(type)))
+		depend_on_type(c, inner);
+	inner = getBaseType(type);
+	if (inner != type)
+		depend_on_type(c, inner);
+}
+
+static void
+check_argument_type(Oid type)
+{
+	if (get_typtype(type) == TYPTYPE_PSEUDO)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("plshard functions cannot accept type %s", format_type_be(type))));
+}
+
+static Oid
+value_collation(Oid type, Oid input_collation)
+{
+	Oid			collation = get_typcollation(type);
+
+	return OidIsValid(collation) && OidIsValid(input_collation) ? input_collation : collation;
+}
+
+/*
+ * The arguments' values, with room for the body's LETs.  In a validator the
+ * types of polymorphic ones are not known; any one stands for them.
+ */
+static void
+compile_arguments(Compiler *c, HeapTuple proc_tuple, FunctionCallInfo fcinfo)
+{
+	PlshardFunction *function = c->function;
+	int			nlets = 0;
+	int			n = 0;
+
+	for (AstLet *let = c->body->lets; let != NULL; let = let->next)
+		nlets++;
+	if (!c->is_inline)
+		c->nall = get_func_arg_info(proc_tuple, &c->all_types, &c->all_names, &c->all_modes);
+
+	for (int i = 0; i < c->nall; i++)
+		if (IsPolymorphicType(c->all_types[i]) && c->validating)
+		{
+			c->types_unknown = true;
+			c->all_types[i] = INT4OID;
+		}
+	if (c->nall > 0 && !c->validating &&
+		!resolve_polymorphic_argtypes(c->nall, c->all_types, c->all_modes,
+									  fcinfo->flinfo->fn_expr))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("could not determine actual argument types of polymorphic function \"%s\"",
+						function->name)));
+
+	function->values = MemoryContextAllocZero(function->context,
+											  (c->nall + nlets + 1) * sizeof(FunctionValue));
+	for (int i = 0; i < c->nall; i++)
+	{
+		FunctionValue *value = &function->values[n];
+
+		if (c->all_modes != NULL && (c->all_modes[i] == PROARGMODE_OUT ||
+									 c->all_modes[i] == PROARGMODE_TABLE))
+			continue;
+		check_argument_type(c->all_types[i]);
+		depend_on_type(c, c->all_types[i]);
+		if (c->all_names != NULL && c->all_names[i][0] != '\0')
+			value->name = MemoryContextStrdup(function->context, c->all_names[i]);
+		value->type = c->all_types[i];
+		value->typmod = -1;
+		value->collation = value_collation(value->type, fcinfo->fncollation);
+		value->is_row = type_is_rowtype(value->type);
+		n++;
+	}
+	function->nargs = n;
+	function->lets = MemoryContextAllocZero(function->context,
+											(nlets + 1) * sizeof(FunctionLet));
+}
+
+/* The values that can be named behind the LETs compiled so far. */
+static ValueScope *
+make_scope(PlshardFunction *function)
+{
+	ValueScope *scope = MemoryContextAlloc(function->context, sizeof(ValueScope));
+
+	scope->function_name = function->name;
+	scope->nargs = function->nargs;
+	scope->nvalues = function->nargs + function->nlets;
+	scope->values = function->values;
+	return scope;
+}
+
+/* The name of a scalar's column: its only OUT argument's, else the function's. */
+static const char *
+scalar_column_name(Compiler *c)
+{
+	for (int i = 0; i < c->nall; i++)
+		if (c->all_modes != NULL && c->all_names != NULL && c->all_names[i][0] != '\0' &&
+			(c->all_modes[i] == PROARGMODE_OUT || c->all_modes[i] == PROARGMODE_INOUT ||
+			 c->all_modes[i] == PROARGMODE_TABLE))
+			return c->all_names[i];
+	return c->function->name;
+}
+
+static void
+compile_result(Compiler *c, Form_pg_proc proc, FunctionCallInfo fcinfo)
+{
+	PlshardFunction *function = c->function;
+	TypeFuncClass class;
+	TupleDesc	desc = NULL;
+	Oid			type;
+	MemoryContext old;
+
+	if (proc->prorettype == TRIGGEROID || proc->prorettype == EVENT_TRIGGEROID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("plshard functions cannot be triggers")));
+	function->returns_set = proc->proretset;
+	if (c->types_unknown)
+	{
+		c->result_unknown = true;
+		return;
+	}
+
+	if (proc->prorettype == VOIDOID && proc->proretset)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("plshard functions cannot return a set of void")));
+	class = get_call_result_type(fcinfo, &type, &desc);
+	switch (class)
+	{
+		case TYPEFUNC_SCALAR:
+			if (type == VOIDOID)
+				return;
+			if (get_typtype(type) == TYPTYPE_PSEUDO)
+				break;
+			function->return_kind = RETURN_SCALAR;
+			function->return_type = type;
+			desc = CreateTemplateTupleDesc(1);
+			TupleDescInitEntry(desc, 1, scalar_column_name(c), type, -1, 0);
+			TupleDescInitEntryCollation(desc, 1, get_typcollation(type));
+			break;
+
+		case TYPEFUNC_COMPOSITE:
+			function->return_kind = RETURN_ROW;
+			break;
+
+		case TYPEFUNC_COMPOSITE_DOMAIN:
+			function->return_kind = RETURN_ROW;
+			function->return_domain = type;
+			break;
+
+		case TYPEFUNC_RECORD:
+			if (c->validating)
+			{
+				c->result_unknown = true;
+				return;
+			}
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("function returning record called in context that cannot accept type record"),
+					 errhint("Call it in FROM, with a column definition list.")));
+
+		case TYPEFUNC_OTHER:
+			break;
+	}
+	if (desc == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("plshard functions cannot return type %s", format_type_be(type))));
+
+	depend_on_type(c, type);
+	for (int i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			depend_on_type(c, TupleDescAttr(desc, i)->atttypid);
+	old = MemoryContextSwitchTo(function->context);
+	function->return_desc = BlessTupleDesc(CreateTupleDescCopy(desc));
+	MemoryContextSwitchTo(old);
+}
+
+/* ---- statements ---- */
+
+static int
+parse_timeout(Compiler *c)
+{
+	const char *hint = NULL;
+	int			ms;
+
+	if (!parse_int(c->body->timeout, &ms, GUC_UNIT_MS, &hint))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid TIMEOUT: \"%s\"", c->body->timeout),
+				 hint ? errhint("%s", _(hint)) : 0,
+				 errposition_at(c, c->body->timeout_location)));
+	if (ms <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("TIMEOUT must be greater than zero"),
+				 errposition_at(c, c->body->timeout_location)));
+	return ms;
+}
+
+static void
+compile_cluster(Compiler *c)
+{
+	AstName    *cluster = &c->body->cluster;
+
+	if (cluster->name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("the function does not name a cluster"),
+				 errhint("Add a statement CLUSTER 'name';.")));
+	c->function->server = plshard_cluster_oid(cluster->name, true);
+	if (!OidIsValid(c->function->server))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("cluster \"%s\" does not exist", cluster->name),
+				 errposition_at(c, cluster->location)));
+}
+
+/* READ, WRITE, LOCK SHARD, ON FAILURE SKIP, TIMEOUT. */
+static void
+compile_modes(Compiler *c)
+{
+	PlshardFunction *function = c->function;
+	AstBody    *body = c->body;
+
+	function->read_only = !c->is_volatile;
+	function->is_write = body->access == ACCESS_WRITE ||
+		(body->access == ACCESS_BY_VOLATILITY && c->is_volatile);
+	function->lock_shard = body->lock_shard;
+	function->skip_failures = body->skip_failures;
+
+	if (body->lock_shard && !function->is_write)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("LOCK SHARD is for writes only"),
+				 errposition_at(c, body->lock_shard_location)));
+	if (body->skip_failures && (function->is_write || body->run_on != RUN_ON_ALL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("ON FAILURE SKIP is for reads with RUN ON ALL only"),
+				 errposition_at(c, body->skip_failures_location)));
+	if (body->timeout != NULL)
+		function->timeout = parse_timeout(c);
+}
+
+static void
+compile_let(Compiler *c, AstLet *let)
+{
+	PlshardFunction *function = c->function;
+	const ValueScope *scope = make_scope(function);
+	FunctionLet *compiled = &function->lets[function->nlets];
+	FunctionValue *value = &function->values[scope->nvalues];
+	LocalExpr  *expr;
+
+	if (plshard_find_value(scope, NULL, let->name.name) >= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_ALIAS),
+				 errmsg("\"%s\" is already an argument or LET of this function", let->name.name),
+				 errposition_at(c, let->name.location)));
+
+	if (c->types_unknown)
+	{
+		plshard_check_exprs(function->source, let->expr);
+		value->type = INT4OID;
+		value->typmod = -1;
+	}
+	else
+	{
+		compiled->expr = plshard_compile_exprs(function, scope, let->expr, false);
+		if (compiled->expr->nexprs != 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_SYNTAX_ERROR),
+					 errmsg("LET takes one expression"),
+					 errposition_at(c, let->expr.start)));
+		expr = &compiled->expr->exprs[0];
+		value->type = expr->type;
+		value->typmod = expr->typmod;
+		value->collation = expr->collation;
+	}
+
+	if (let->type.length > 0)
+	{
+		Oid			type;
+		int32		typmod;
+
+		plshard_lookup_type(function->source, let->type, &type, &typmod);
+		plshard_depend_on_search_path(function);
+		depend_on_type(c, type);
+		if (!c->types_unknown &&
+			!plshard_compile_cast(function, value->type, value->typmod, value->collation,
+								  type, typmod, COERCION_PLPGSQL, &compiled->cast))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("LET \"%s\" is of type %s but the expression is of type %s",
+							let->name.name, format_type_be(type), format_type_be(value->type)),
+					 errposition_at(c, let->expr.start)));
+		value->type = type;
+		value->typmod = typmod;
+		value->collation = get_typcollation(type);
+	}
+	value->name = MemoryContextStrdup(function->context, let->name.name);
+	value->is_row = type_is_rowtype(value->type);
+	function->nlets++;
+}
+
+/* The value that an argument in the body means. */
+static int
+lookup_argument(Compiler *c, const AstArg *arg)
+{
+	int			value;
+
+	if (arg->name == NULL)
+	{
+		if (arg->number < 1 || arg->number > c->function->nargs)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_PARAMETER),
+					 errmsg("there is no parameter $%d", arg->number),
+					 errposition_at(c, arg->location)));
+		return arg->number - 1;
+	}
+	value = plshard_find_value(c->function->scope, arg->qualifier, arg->name);
+	if (value < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 arg->qualifier ?
+				 errmsg("\"%s.%s\" is not an argument of this function", arg->qualifier, arg->name) :
+				 errmsg("\"%s\" is not an argument of this function", arg->name),
+				 errposition_at(c, arg->location)));
+	return value;
+}
+
+/* Gives an error about a key, which knows nothing of the body, its position. */
+static void
+key_error_callback(void *arg)
+{
+	const LocalExpr *key = ((void **) arg)[1];
+
+	plshard_errposition(((PlshardFunction **) arg)[0]->source, key->location);
+}
+
+static void
+compile_hash(Compiler *c)
+{
+	PlshardFunction *function = c->function;
+	ExprList   *keys;
+
+	keys = plshard_compile_exprs(function, function->scope, c->body->run_on_expr, false);
+	function->keys = keys;
+	function->hashes = MemoryContextAllocZero(function->context,
+											  keys->nexprs * sizeof(ShardHash));
+	for (int i = 0; i < keys->nexprs; i++)
+	{
+		void	   *key[2] = {function, &keys->exprs[i]};
+		ErrorContextCallback callback;
+
+		callback.callback = key_error_callback;
+		callback.arg = key;
+		callback.previous = error_context_stack;
+		error_context_stack = &callback;
+		plshard_shard_hash_init(&function->hashes[i], keys->exprs[i].type,
+								keys->exprs[i].collation, function->context);
+		error_context_stack = callback.previous;
+	}
+}
+
+static void
+compile_run_on(Compiler *c)
+{
+	PlshardFunction *function = c->function;
+	AstBody    *body = c->body;
+	Oid			type;
+
+	function->run_on = body->run_on;
+	function->run_on_shard = body->run_on_shard;
+	if (body->run_on == RUN_ON_ARG)
+		function->keys = plshard_value_expr(function, lookup_argument(c, body->run_on_arg));
+	else if (body->run_on == RUN_ON_HASH || body->run_on == RUN_ON_FUNCTION)
+	{
+		if (c->types_unknown)
+			plshard_check_exprs(function->source, body->run_on_expr);
+		else if (body->run_on == RUN_ON_HASH)
+			compile_hash(c);
+		else
+			function->keys = plshard_compile_exprs(function, function->scope,
+												   body->run_on_expr, true);
+	}
+
+	if (c->types_unknown || (body->run_on != RUN_ON_ARG && body->run_on != RUN_ON_FUNCTION))
+		return;
+	type = getBaseType(function->keys->exprs[0].type);
+	if (type != INT2OID && type != INT4OID && type != INT8OID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("RUN ON needs a hash value of an integer type, not of type %s",
+						format_type_be(function->keys->exprs[0].type)),
+				 errhint("Use RUN ON hash(...) for a key."),
+				 errposition_at(c, body->run_on_location)));
+	function->hash_type = type;
+}
+
+/* ---- the remote statement ---- */
+
+static bool
+is_input(Compiler *c, int arg)
+{
+	return c->all_modes == NULL || (c->all_modes[arg] != PROARGMODE_OUT &&
+									c->all_modes[arg] != PROARGMODE_TABLE);
+}
+
+/*
+ * The call of TARGET, or of the function of the same name.  A procedure is also
+ * given places for its OUT arguments.
+ */
+static char *
+compile_call(Compiler *c, TupleDesc columns, bool scalar, List **params)
+{
+	PlshardFunction *function = c->function;
+	AstBody    *body = c->body;
+	RemoteArg  *args;
+	RemoteCallForm form;
+	int			nargs = 0;
+	int			value = 0;
+
+	for (AstArg *arg = body->target_args; arg != NULL; arg = arg->next)
+		nargs++;
+	args = palloc0((nargs + c->nall + 1) * sizeof(RemoteArg));
+	nargs = 0;
+	for (AstArg *arg = body->target_args; arg != NULL; arg = arg->next)
+		args[nargs++].value = lookup_argument(c, arg);
+	for (int i = 0; i < c->nall; i++)
+	{
+		if (is_input(c, i))
+		{
+			if (!body->target_has_args)
+			{
+				args[nargs].value = value++;
+				args[nargs++].variadic = c->all_modes && c->all_modes[i] == PROARGMODE_VARIADIC;
+			}
+		}
+		else if (c->is_procedure)
+		{
+			args[nargs].value = -1;
+			args[nargs++].type = c->all_types[i];
+		}
+	}
+
+	if (c->is_procedure)
+		form = REMOTE_PROCEDURE;
+	else if (columns == NULL)
+		form = REMOTE_VOID;
+	else if (scalar)
+		form = function->returns_set || body->reduce_query.length > 0 ? REMOTE_VALUES : REMOTE_VALUE;
+	else
+		form = c->is_record ? REMOTE_RECORDS : REMOTE_ROWS;
+	return plshard_call_sql(function->scope, form, body->target_schema.name,
+							body->target_name.name ? body->target_name.name : function->name,
+							nargs, args, columns, params);
+}
+
+static void
+compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
+{
+	PlshardFunction *function = c->function;
+	RemoteQuery *query = &function->query;
+	AstBody    *body = c->body;
+	List	   *params = NIL;
+	Oid		   *types;
+	char	   *sql;
+	ListCell   *lc;
+
+	if (body->sql.length > 0 && body->target_name.name != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("a function body has either TARGET or SQL, not both"),
+				 errposition_at(c, body->target_name.location)));
+	if (c->is_inline && body->sql.length == 0 && body->target_name.name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("DO does not say what to run"),
+				 errhint("Add an SQL statement, or a TARGET.")));
+
+	sql = body->sql.length > 0 ?
+		plshard_body_sql(function->source, body->sql, function->scope, function->is_write, &params) :
+		compile_call(c, columns, scalar, &params);
+
+	query->id = plshard_next_query_id();
+	query->sql = MemoryContextStrdup(function->context, sql);
+	query->nparams = list_length(params);
+	query->param_types = types = MemoryContextAlloc(function->context,
+													(query->nparams + 1) * sizeof(Oid));
+	function->param_values = MemoryContextAlloc(function->context,
+												(query->nparams + 1) * sizeof(int));
+	function->encoders = MemoryContextAllocZero(function->context,
+												(query->nparams + 1) * sizeof(ParamEncoder));
+	foreach(lc, params)
+	{
+		int			i = foreach_current_index(lc);
+
+		function->param_values[i] = lfirst_int(lc);
+		plshard_init_encoder(&function->encoders[i], function->values[lfirst_int(lc)].type,
+							 function->context);
+		types[i] = function->encoders[i].wire_type;
+	}
+
+	/* only a call casts its columns: other statements may return what they like */
+	if (decoder != NULL && body->sql.length == 0 && !c->is_procedure &&
+		plshard_decodes_binary(decoder))
+		query->result_format = 1;
+}
+
+/* What the nodes return: the function's result, or what REDUCE gathers. */
+static void
+compile_rows(Compiler *c)
+{
+	PlshardFunction *function = c->function;
+	AstBody    *body = c->body;
+	TupleDesc	columns = function->return_desc;
+	bool		scalar = function->return_kind == RETURN_SCALAR;
+	RowDecoder *decoder = NULL;
+
+	if (body->reduce_query.length > 0)
+	{
+		Reduce	   *reduce = MemoryContextAllocZero(function->context, sizeof(Reduce));
+
+		if (c->is_inline || (columns == NULL && !c->result_unknown))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+					 errmsg("REDUCE needs a function that returns something"),
+					 errposition_at(c, body->reduce_query.start)));
+		plshard_reduce_check(function->source, body->reduce_query);
+		function->reduce = reduce;
+		function->needs_params = true;
+		reduce->span = body->reduce_query;
+		if (body->reduce_columns.length > 0)
+		{
+			columns = plshard_reduce_columns(function->source, body->reduce_columns);
+			plshard_depend_on_search_path(function);
+			for (int i = 0; i < columns->natts; i++)
+				depend_on_type(c, TupleDescAttr(columns, i)->atttypid);
+			scalar = columns->natts == 1;
+		}
+		else if (body->sql.length > 0)
+			reduce->derived = true;
+		if (!reduce->derived && columns != NULL)
+			decoder = reduce->decoder = plshard_make_row_decoder(columns, InvalidOid,
+																 function->context);
+	}
+	else if (columns != NULL)
+	{
+		Form_pg_attribute attr = TupleDescAttr(columns, 0);
+
+		if (scalar && !function->returns_set)
+			decoder = plshard_make_scalar_decoder(attr->atttypid, attr->atttypmod,
+												  NameStr(attr->attname), function->context);
+		else
+			decoder = plshard_make_row_decoder(columns, function->return_domain,
+											   function->context);
+		function->decoder = decoder;
+	}
+
+	compile_query(c, columns, scalar, decoder);
+	if (function->reduce != NULL && decoder != NULL && !c->result_unknown)
+		plshard_reduce_prepare(function, decoder->desc);
+}
+
+static void
+compile_body(Compiler *c)
+{
+	PlshardFunction *function = c->function;
+
+	compile_cluster(c);
+	compile_modes(c);
+	for (AstLet *let = c->body->lets; let != NULL; let = let->next)
+		compile_let(c, let);
+	function->scope = make_scope(function);
+	compile_run_on(c);
+	compile_rows(c);
+}
+
+/* ---- entry points ---- */
+
+static char *
+get_source(HeapTuple proc_tuple)
+{
+	bool		isnull;
+	Datum		source = SysCacheGetAttr(PROCOID, proc_tuple, Anum_pg_proc_prosrc, &isnull);
+
+	if (isnull)
+		elog(ERROR, "null prosrc");
+	return TextDatumGetCString(source);
+}
+
+static void
+compile_proc(Compiler *c, HeapTuple proc_tuple, FunctionCallInfo fcinfo)
+{
+	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(proc_tuple);
+	PlshardFunction *function;
+
+	begin_compile(c, get_source(proc_tuple), NameStr(proc->proname));
+	function = c->function;
+	function->signature = MemoryContextStrdup(function->context, format_procedure(proc->oid));
+	MemoryContextSetIdentifier(function->context, function->signature);
+	function->proc_hash = GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(proc->oid));
+	c->is_procedure = proc->prokind == PROKIND_PROCEDURE;
+	c->is_volatile = proc->provolatile == PROVOLATILE_VOLATILE;
+
+	c->body = plshard_parse_body(function->source, false);
+	compile_arguments(c, proc_tuple, fcinfo);
+	c->is_record = proc->prorettype == RECORDOID && function->nargs == c->nall;
+	if (c->is_record && c->all_modes != NULL)
+	{
+		for (int i = 0; i < c->nall; i++)
+			if (c->all_modes[i] == PROARGMODE_INOUT)
+				c->is_record = false;
+	}
+	compile_result(c, proc, fcinfo);
+	compile_body(c);
+}
+
+PlshardFunction *
+plshard_compile(HeapTuple proc_tuple, FunctionCallInfo fcinfo)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Compiler	c = {0};
+
+	compile_proc(&c, proc_tuple, fcinfo);
+	end_compile(&c, caller);
+	MemoryContextSetParent(c.function->context, CacheMemoryContext);
+	return c.function;
+}
+
+PlshardFunction *
+plshard_compile_inline(const char *source)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Compiler	c = {0};
+
+	c.is_inline = true;
+	c.is_volatile = true;
+	begin_compile(&c, source, NULL);
+	c.function->signature = "inline_code_block";
+	c.body = plshard_parse_body(c.function->source, false);
+	compile_arguments(&c, NULL, NULL);
+	compile_body(&c);
+	end_compile(&c, caller);
+	return c.function;
+}
+
+void
+plshard_check_definition(HeapTuple proc_tuple)
+{
+	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(proc_tuple);
+	MemoryContext caller = CurrentMemoryContext;
+	Compiler	c = {0};
+	FmgrInfo	flinfo;
+	ClusterMap *map;
+
+	LOCAL_FCINFO(fcinfo, 0);
+
+	MemSet(fcinfo, 0, SizeForFunctionCallInfo(0));
+	MemSet(&flinfo, 0, sizeof(flinfo));
+	fcinfo->flinfo = &flinfo;
+	flinfo.fn_oid = proc->oid;
+	flinfo.fn_mcxt = CurrentMemoryContext;
+
+	c.validating = true;
+	compile_proc(&c, proc_tuple, fcinfo);
+	map = plshard_cluster_map(c.function->server);
+	plshard_check_route(map, c.function->run_on, c.function->run_on_shard);
+	plshard_check_key_family(map, c.function);
+	end_compile(&c, caller);
+	MemoryContextDelete(c.function->context);
+}

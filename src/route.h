@@ -1,0 +1,23 @@
+/*
+ * route.h
+ *
+ * RUN ON: values to shards.
+ */
+#ifndef PLSHARD_ROUTE_H
+#define PLSHARD_ROUTE_H
+
+#include "function.h"
+
+/*
+ * Fills call->targets from its values and map: shards ascending, each once; all
+ * with the call's remote_params.  Expressions are being evaluated.  Errors:
+ * 22004 for a NULL key, 22003 for a hash value that is no int4, 22023 for a shard
+ * number that is none, 55000 for a cluster without shards, 42P13 where RUN ON is
+ * missing and there are several.
+ */
+extern void plshard_route(PlshardCall *call);
+
+/* The last two of those errors' checks, as far as they need no values. */
+extern void plshard_check_route(const ClusterMap *map, RunOnKind run_on, int64 run_on_shard);
+
+#endif							/* PLSHARD_ROUTE_H */
