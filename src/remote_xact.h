@@ -20,16 +20,17 @@ extern bool plshard_remote_xact_has_writes(void);
 
 /*
  * Queues what brings the connection's remote transaction to the front's
- * nesting level: BEGIN, SAVEPOINTs.  Errors: 08006 where the transaction was
+ * nesting level: BEGIN, SAVEPOINTs.  "call" numbers the calls of a session, so
+ * that a call knows which transactions it has begun itself.  Errors: 08006 where the transaction was
  * begun before and the connection has been lost since.
  */
-extern void plshard_xact_open(NodeConn *conn, bool write, void *owner);
+extern void plshard_xact_open(NodeConn *conn, bool write, uint64 call, void *owner);
 
 /*
  * A savepoint before one call's work, and the way back to it.  The number 0
  * stands for a transaction that this call has begun itself: undo rolls it back.
  */
-extern int	plshard_xact_begin_call(NodeConn *conn, void *owner);
+extern int	plshard_xact_begin_call(NodeConn *conn, uint64 call, void *owner);
 extern void plshard_xact_undo_call(NodeConn *conn, int savepoint);
 extern void plshard_xact_end_call(NodeConn *conn, int savepoint);
 
