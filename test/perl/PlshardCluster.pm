@@ -154,7 +154,7 @@ sub conninfo
 
 =item $c->empty_node($i)
 
-Loses the data of node n$i: a new, empty server takes its place at its address.
+A new, empty server takes the place of node n$i, at its address.
 
 =cut
 
