@@ -340,7 +340,7 @@ is_healthy('after calls with few prepared statements');
 #
 $c->sql(<<'SQL');
 CREATE FUNCTION many(n int) RETURNS TABLE (i int, s text) LANGUAGE plshard STABLE AS
-	$$ CLUSTER 'c'; RUN ON 0; SELECT g, 'row number ' || g FROM generate_series(1, many.n) AS g; $$;
+	$$ CLUSTER 'c'; RUN ON 0; SELECT g AS i, 'row number ' || g AS s FROM generate_series(1, many.n) AS g; $$;
 SQL
 sub peak_memory		# of a session's server process, in kB
 {
