@@ -126,7 +126,7 @@ is($r->{sqlstate}, undef, 'a session that has gone holds nobody off') or diag($r
 $c->deactivate('n2', 10000);
 $changing = $c->session;
 $changing->query('BEGIN');
-$changing->query("SELECT plshard.add_node('c', 'n5', '" . $c->conninfo(1) . "')");
+$changing->query("SELECT plshard.add_node('c', 'n5', '" . $c->conninfo(1) =~ s/postgres$/template1/r . "')");
 $r = $c->try("SELECT plshard.repair(10000, 'n1', 'n2')");
 is($r->{sqlstate}, '55006', 'a change that is left open: the repair gives up');
 $changing->query('ROLLBACK');
