@@ -284,9 +284,8 @@ sub begin
 {
 	my ($self, $sql, %options) = @_;
 	my $session = $self->session(%options);
-	my $pid = $session->query('\set VERBOSITY verbose
-SELECT pg_backend_pid()');
-	$session->query_until(qr/begun/, "\\echo begun\n$sql\n;\n");
+	my $pid = $session->query("\\set VERBOSITY verbose\nSELECT pg_backend_pid()");
+	$session->query_until(qr/begun/, "\\echo begun\n$sql\n;\n\\q\n");
 	return { session => $session, pid => $pid, started => Time::HiRes::time() };
 }
 
@@ -294,12 +293,10 @@ sub finish
 {
 	my ($self, $begun) = @_;
 	my $session = $begun->{session};
-	# psql itself ends when it loses the connection
-	my $out = eval { $session->query('') };
-	eval { $session->{run}->finish } unless defined $out;
-	my $result = _result($begun->{started}, out => $out // '', err => $session->{stderr});
-	eval { $session->quit };
-	return $result;
+	# the exit code tells nothing that stderr does not
+	$session->{run}->finish;
+	chomp $session->{stdout};
+	return _result($begun->{started}, out => $session->{stdout}, err => $session->{stderr});
 }
 
 sub wait_for

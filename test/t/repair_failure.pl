@@ -185,7 +185,7 @@ $r = fail_in_copy(sub {
 	$c->freeze(2);
 	$cancelled = Time::HiRes::time();
 	$c->sql("SELECT pg_cancel_backend($repairing->{pid})");
-	$c->wait_for("SELECT state = 'idle' FROM pg_stat_activity WHERE pid = $repairing->{pid}");
+	$c->wait_for("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $repairing->{pid})");
 	$cancelled = Time::HiRes::time() - $cancelled;
 	$c->thaw(2);
 });
