@@ -16,6 +16,7 @@
 #include "pump.h"
 #include "remote_commit.h"
 #include "remote_error.h"
+#include "remote_xact.h"
 #include "session.h"
 #include "utils/inval.h"
 
@@ -290,7 +291,27 @@ throw_unknown(Participants *participants, const char *detail, const char *cluste
 
 /* ---- the phases ---- */
 
-/* Connections that were lost: left out where others have evicted the node meanwhile. */
+/*
+ * A participant whose connection was lost before the first COMMIT: the
+ * transaction goes on without it where the node does not matter any more, or is
+ * evicted, as by a write.
+ */
+static void
+leave_or_throw(Participants *participants, int i, HTAB *written)
+{
+	Participant *p = &participants->list[i];
+	NodeConn   *conn = p->conn;
+	char	   *message;
+
+	if (node_matters(conn, p->map, written) &&
+		(conn->xact_must_commit || conn->refused ||
+		 plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, conn->key.node_id),
+							conn->key.userid, NODE_SUSPECT, NO_DEADLINE, &message) != NODE_EVICTED))
+		throw_lost(conn);
+	plshard_xact_leave(conn);
+	participants->list[i] = participants->list[--participants->n];
+}
+
 static void
 check_connections(Participants *participants, HTAB *written)
 {
@@ -310,10 +331,7 @@ check_connections(Participants *participants, HTAB *written)
 			i++;
 			continue;
 		}
-		if (node_matters(conn, p->map, written))
-			throw_lost(conn);
-		conn->xact_lost = false;
-		participants->list[i] = participants->list[--participants->n];
+		leave_or_throw(participants, i, written);
 	}
 }
 
@@ -322,14 +340,16 @@ check_connections(Participants *participants, HTAB *written)
  * speak while everything can still be rolled back.
  */
 static void
-check_constraints(Participants *participants)
+check_constraints(Participants *participants, HTAB *written)
 {
 	run_everywhere(participants, "SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS");
 	throw_refusal(participants);
-	for (int i = 0; i < participants->n; i++)
+	for (int i = 0; i < participants->n;)
 	{
 		if (participants->list[i].state == COMMIT_UNKNOWN)
-			throw_lost(participants->list[i].conn);
+			leave_or_throw(participants, i, written);
+		else
+			i++;
 	}
 }
 
@@ -389,7 +409,7 @@ plshard_commit_remote(HTAB *written)
 	if (participants.n == 0)
 		return;
 	if (participants.n > 1 && written && hash_get_num_entries(written) > 1)
-		check_constraints(&participants);
+		check_constraints(&participants, written);
 
 	HOLD_INTERRUPTS();
 	PG_TRY();
