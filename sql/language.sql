@@ -344,9 +344,7 @@ SELECT shard_write();
 SELECT timed_read();
 SELECT named();
 RESET plshard.log_remote_commands;
-\set VERBOSITY sqlstate
 SELECT too_slow();
-\set VERBOSITY default
 SELECT plshard.deploy('It''s "ours"', 'CREATE SEQUENCE s');
 SELECT cannot_write();
 

@@ -627,6 +627,11 @@ throw_task_error(const Execution *e, const Task *task)
 {
 	RemoteErrorContext where = {0};
 
+	/* the node may be the first to see that the call's TIMEOUT is over */
+	if (plshard_result_sqlstate(task->error) == ERRCODE_QUERY_CANCELED &&
+		deadline_passed(e->deadline))
+		throw_timeout(e);
+
 	where.function_name = e->function_name;
 	where.node_name = e->map->nodes[task->node].name;
 	where.shard_id = task->shard < 0 ? 0 : e->map->shards[task->shard].id;
