@@ -277,6 +277,28 @@ $$;
 SELECT clauses(2, 'k');
 SELECT remote_sql('clauses(2, ''k'')');
 
+-- everything around a value
+CREATE FUNCTION around(a int, b int) RETURNS text STABLE LANGUAGE plshard AS $$
+	CLUSTER 'c'; RUN ON 0;
+	SELECT concat_ws(' ', a+b, a*-b, -a, a OPERATOR(pg_catalog.+) b, a::text||b::text, (a,b), ROW(a, b), a IS NOT NULL,
+		a = ANY(ARRAY[a,b]), (ARRAY[5,6])[b], extract(year FROM make_date(a+2000,1,1)), substring('abcdef' FROM a FOR b),
+		overlay('abc' PLACING 'x' FROM a), CAST(a AS numeric(5,2)), a$x$, make_interval(days => b), a/**/-b--1
+		) FROM (SELECT 1 AS a$x$) q -- the end
+	;
+$$;
+SELECT around(1, 2);
+SELECT remote_sql('around(1, 2)');
+
+-- backslashes are no escapes, whatever the session says
+CREATE FUNCTION backslashes(a text) RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; LET b = 'l\'; RUN ON 0; SELECT a || b || '\' AS x; REDUCE SELECT x || '\' FROM result; $$;
+SET standard_conforming_strings = off;
+SET escape_string_warning = off;
+SELECT backslashes('a');
+CREATE OR REPLACE FUNCTION backslashes(a text) RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; LET b = 'm\'; RUN ON 0; SELECT a || b || '\' AS x; REDUCE SELECT x || '\' FROM result; $$;
+SELECT backslashes('a'), 'it\'s off' AS still;
+RESET standard_conforming_strings;
+RESET escape_string_warning;
+
 --
 -- REDUCE
 --
