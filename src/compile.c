@@ -83,6 +83,39 @@ compile_error_callback(void *arg)
 		errcontext("compilation of plshard function \"%s\"", c->function->name);
 }
 
+/* Gives errors that know nothing of the body a position in it. */
+typedef struct PositionErrors
+{
+	ErrorContextCallback callback;
+	const char *source;
+	int			location;		/* -1: none */
+} PositionErrors;
+
+static void
+position_error_callback(void *arg)
+{
+	const PositionErrors *errors = arg;
+
+	plshard_errposition(errors->source, errors->location);
+}
+
+static void
+push_position(PositionErrors *errors, const Compiler *c, int location)
+{
+	errors->source = c->function->source;
+	errors->location = location;
+	errors->callback.callback = position_error_callback;
+	errors->callback.arg = errors;
+	errors->callback.previous = error_context_stack;
+	error_context_stack = &errors->callback;
+}
+
+static void
+pop_position(PositionErrors *errors)
+{
+	error_context_stack = errors->callback.previous;
+}
+
 /* Creates the function's context; the current one becomes the compiler's own. */
 static void
 begin_compile(Compiler *c, const char *source, const char *name)
@@ -144,7 +177,8 @@ parse_timeout(Compiler *c)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid TIMEOUT: \"%s\"", c->body->timeout),
-				 hint ? errhint("%s", _(hint)) : 0,
+				 hint ? errhint("%s", _(hint))
+				 : errhint("Give a time with its unit, like '2 s' or '500 ms'."),
 				 errposition_at(c, c->body->timeout_location)));
 	if (ms <= 0)
 		ereport(ERROR,
@@ -158,18 +192,16 @@ static void
 compile_cluster(Compiler *c)
 {
 	AstName    *cluster = &c->body->cluster;
+	PositionErrors errors;
 
 	if (cluster->name == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("the function does not name a cluster"),
 				 errhint("Add a statement CLUSTER 'name';.")));
-	c->function->server = plshard_cluster_oid(cluster->name, true);
-	if (!OidIsValid(c->function->server))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("cluster \"%s\" does not exist", cluster->name),
-				 errposition_at(c, cluster->location)));
+	push_position(&errors, c, cluster->location);
+	c->function->server = plshard_cluster_oid(cluster->name, false);
+	pop_position(&errors);
 }
 
 /* READ, WRITE, LOCK SHARD, ON FAILURE SKIP, TIMEOUT. */
@@ -295,15 +327,6 @@ lookup_argument(Compiler *c, const AstArg *arg)
 	return value;
 }
 
-/* Gives an error about a key, which knows nothing of the body, its position. */
-static void
-key_error_callback(void *arg)
-{
-	const LocalExpr *key = ((void **) arg)[1];
-
-	plshard_errposition(((PlshardFunction **) arg)[0]->source, key->location);
-}
-
 static void
 compile_hash(Compiler *c)
 {
@@ -316,16 +339,12 @@ compile_hash(Compiler *c)
 											  keys->nexprs * sizeof(ShardHash));
 	for (int i = 0; i < keys->nexprs; i++)
 	{
-		void	   *key[2] = {function, &keys->exprs[i]};
-		ErrorContextCallback callback;
+		PositionErrors errors;
 
-		callback.callback = key_error_callback;
-		callback.arg = key;
-		callback.previous = error_context_stack;
-		error_context_stack = &callback;
+		push_position(&errors, c, keys->exprs[i].location);
 		plshard_shard_hash_init(&function->hashes[i], keys->exprs[i].type,
 								keys->exprs[i].collation, function->context);
-		error_context_stack = callback.previous;
+		pop_position(&errors);
 	}
 }
 
@@ -445,6 +464,7 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 
 	query->id = plshard_next_query_id();
 	query->sql = MemoryContextStrdup(function->context, sql);
+	query->is_call = body->sql.length == 0;
 	query->nparams = list_length(params);
 	query->param_types = types = MemoryContextAlloc(function->context,
 													(query->nparams + 1) * sizeof(Oid));
@@ -606,6 +626,7 @@ plshard_check_definition(HeapTuple proc_tuple)
 	Compiler	c = {0};
 	FmgrInfo	flinfo;
 	ClusterMap *map;
+	PositionErrors errors;
 
 	LOCAL_FCINFO(fcinfo, 0);
 
@@ -617,8 +638,12 @@ plshard_check_definition(HeapTuple proc_tuple)
 
 	c.validating = true;
 	compile_proc(&c, proc_tuple, fcinfo);
+	push_position(&errors, &c, c.body->cluster.location);
 	map = plshard_cluster_map(c.function->server);
+	pop_position(&errors);
+	push_position(&errors, &c, c.body->run_on == RUN_ON_NONE ? -1 : c.body->run_on_location);
 	plshard_check_route(map, c.function->run_on, c.function->run_on_shard);
+	pop_position(&errors);
 	plshard_check_key_family(map, c.function);
 	end_compile(&c, caller);
 	MemoryContextDelete(c.function->context);

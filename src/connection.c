@@ -82,7 +82,7 @@ release_pg(NodeConn *conn)
 	conn->npending = 0;
 	conn->pending_head = 0;
 	conn->unsent = false;
-	conn->notices_for = NULL;
+	conn->notices = NULL;
 	conn->statements = NULL;	/* went with the context, or will */
 	conn->nstatements = 0;
 	dlist_init(&conn->lru);
@@ -125,41 +125,45 @@ lost_by_libpq(NodeConn *conn)
 {
 	char	   *message = plshard_connection_message(conn->pg);
 
-	/* a new connection that fails without an answer is as good as a probe */
-	conn->condemned = conn->state == CONN_CONNECTING && plshard_connection_sqlstate(conn->pg) == 0;
+	if (conn->state == CONN_CONNECTING)
+	{
+		/* a new connection that fails without an answer is as good as a probe */
+		conn->refused = plshard_server_answered(conn->pg);
+		conn->condemned = !conn->refused && plshard_connection_sqlstate(conn->pg) == 0;
+	}
 	plshard_conn_set_lost(conn, plshard_connection_sqlstate(conn->pg), message);
 	pfree(message);
 }
 
+/* Keeps a notice of a call until libpq has returned. */
 static void
 receive_notice(void *arg, const PGresult *result)
 {
 	NodeConn   *conn = arg;
-	RemoteErrorContext where = {0};
-	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
-	int			elevel;
+	const Pending *p = &conn->pending[conn->pending_head];
+	RemoteNotice *notice;
+	RemoteNotice **end;
 
-	if (conn->notices_for == NULL || conn->npending == 0 ||
-		conn->pending[conn->pending_head].kind != PENDING_CALL || severity == NULL)
+	if (conn->npending == 0 || p->notices_for == NULL || p->owner == NULL)
 		return;
-	/* a server that goes down says so as a WARNING: not the function's */
-	if (strncmp(PQresultErrorField(result, PG_DIAG_SQLSTATE), "57P", 3) == 0)
+	notice = plshard_copy_notice(conn->context, result, p->notices_for);
+	if (notice == NULL)
 		return;
-	if (strcmp(severity, "WARNING") == 0)
-		elevel = WARNING;
-	else if (strcmp(severity, "NOTICE") == 0)
-		elevel = NOTICE;
-	else if (strcmp(severity, "INFO") == 0)
-		elevel = INFO;
-	else
-		elevel = DEBUG1;
+	for (end = &conn->notices; *end; end = &(*end)->next)
+		;
+	*end = notice;
+}
 
-	where.function_name = conn->notices_for;
-	where.node_name = conn->node_name;
-	/* libpq must not be left by a longjmp */
-	HOLD_INTERRUPTS();
-	plshard_report_result(elevel, result, &where);
-	RESUME_INTERRUPTS();
+static void
+report_notices(NodeConn *conn)
+{
+	while (conn->notices)
+	{
+		RemoteNotice *notice = conn->notices;
+
+		conn->notices = notice->next;
+		plshard_report_notice(notice, conn->node_name);
+	}
 }
 
 NodeConn *
@@ -232,6 +236,10 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	conn->checked_generation = generation;
 	conn->used_before = false;
 	conn->condemned = false;
+	conn->refused = false;
+	conn->sqlstate = 0;
+	conn->xact_depth = 0;
+	conn->notices = NULL;
 	conn->last_heard = plshard_clock();
 
 	if (!AcquireExternalFD())
@@ -258,24 +266,31 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 		lost_by_libpq(conn);
 }
 
+/* Makes room for the entries of the commands that are sent next: it may throw. */
+static void
+reserve_pending(NodeConn *conn, int n)
+{
+	int			size = Max(conn->pending_size * 2, 16);
+	Pending    *ring;
+
+	if (conn->npending + n <= conn->pending_size)
+		return;
+	ring = MemoryContextAlloc(conn->context, size * sizeof(Pending));
+	for (int i = 0; i < conn->npending; i++)
+		ring[i] = conn->pending[(conn->pending_head + i) % conn->pending_size];
+	if (conn->pending)
+		pfree(conn->pending);
+	conn->pending = ring;
+	conn->pending_size = size;
+	conn->pending_head = 0;
+}
+
 static Pending *
 push_pending(NodeConn *conn, PendingKind kind, void *owner, int number, bool row_mode)
 {
 	Pending    *p;
 
-	if (conn->npending == conn->pending_size)
-	{
-		int			size = Max(conn->pending_size * 2, 16);
-		Pending    *ring = MemoryContextAlloc(conn->context, size * sizeof(Pending));
-
-		for (int i = 0; i < conn->npending; i++)
-			ring[i] = conn->pending[(conn->pending_head + i) % conn->pending_size];
-		if (conn->pending)
-			pfree(conn->pending);
-		conn->pending = ring;
-		conn->pending_size = size;
-		conn->pending_head = 0;
-	}
+	Assert(conn->npending < conn->pending_size);
 	p = &conn->pending[(conn->pending_head + conn->npending) % conn->pending_size];
 	memset(p, 0, sizeof(*p));
 	p->kind = kind;
@@ -306,11 +321,30 @@ plshard_conn_awaited(const NodeConn *conn)
 }
 
 void
-plshard_conn_discard_pending(NodeConn *conn)
+plshard_conn_pass_notices(NodeConn *conn, const char *function_name)
+{
+	if (conn->npending > 0)
+		conn->pending[(conn->pending_head + conn->npending - 1) % conn->pending_size].notices_for =
+			function_name;
+}
+
+static void
+ignore_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
+{
+}
+
+void
+plshard_conn_settle(NodeConn *conn)
 {
 	for (int i = 0; i < conn->npending; i++)
-		conn->pending[(conn->pending_head + i) % conn->pending_size].owner = NULL;
-	conn->notices_for = NULL;
+		conn->pending[(conn->pending_head + i) % conn->pending_size].notices_for = NULL;
+	conn->notices = NULL;
+	if (conn->state == CONN_READY && plshard_conn_awaited(conn))
+		plshard_conn_advance(conn, ignore_result, NULL);
+	if (conn->state == CONN_CONNECTING ||
+		(conn->state == CONN_READY && plshard_conn_awaited(conn)))
+		plshard_conn_close(conn);
+	conn->in_use = 0;
 }
 
 /* The handshake is done: pipeline mode, and our settings. */
@@ -398,12 +432,6 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 	/* what a node said last may still be in libpq's buffer: read on */
 	bool		broken = !PQconsumeInput(conn->pg);
 
-	if (broken && conn->npending == 0)
-	{
-		lost_by_libpq(conn);
-		return;
-	}
-
 	while (conn->npending > 0)
 	{
 		Pending    *p = &conn->pending[conn->pending_head];
@@ -434,6 +462,7 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 		}
 		conn->last_heard = plshard_clock();
 		status = PQresultStatus(conn->result);
+		report_notices(conn);
 
 		if (status == PGRES_FATAL_ERROR && is_fatal(conn->result))
 		{
@@ -484,6 +513,8 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 		if (conn->state != CONN_READY && conn->state != CONN_CONNECTING)
 			return;
 	}
+	if (broken)
+		lost_by_libpq(conn);
 }
 
 void
@@ -578,6 +609,7 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 	if (conn->state != CONN_READY)
 		return;
 	log_command(conn, sql);
+	reserve_pending(conn, 3);
 
 	key.id = id;
 	key.shard_id = shard_id;
@@ -640,6 +672,7 @@ plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind kind,
 		return;
 	if (kind != PENDING_SETUP)
 		log_command(conn, sql);
+	reserve_pending(conn, 1);
 	if (!PQsendQueryParams(conn->pg, sql, 0, NULL, NULL, NULL, NULL, 0))
 	{
 		lost_by_libpq(conn);
@@ -655,6 +688,7 @@ plshard_conn_send_sync(NodeConn *conn, void *owner)
 
 	if (conn->state != CONN_READY && conn->state != CONN_CONNECTING)
 		return;
+	reserve_pending(conn, 1);
 	if (!PQpipelineSync(conn->pg) || (rc = PQflush(conn->pg)) < 0)
 	{
 		lost_by_libpq(conn);
@@ -665,9 +699,11 @@ plshard_conn_send_sync(NodeConn *conn, void *owner)
 	conn->batch++;
 }
 
-void
+bool
 plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, void *owner)
 {
+	int			before = conn->npending;
+
 	if (conn->timezone != session_timezone)
 	{
 		char	   *sql = psprintf("SET timezone = %s",
@@ -703,6 +739,7 @@ plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, void *ow
 		pfree(sql);
 		conn->path_shard = shard_id;
 	}
+	return conn->npending > before;
 }
 
 void

@@ -41,6 +41,7 @@ typedef struct Pending
 	bool		row_mode_set;
 	bool		answered;		/* a result has come; NULL ends it */
 	struct PreparedStatement *statement;	/* PENDING_PREPARE */
+	const char *notices_for;	/* the function whose notices are passed on; NULL: none are */
 } Pending;
 
 typedef enum ConnState
@@ -74,6 +75,7 @@ typedef struct NodeConn
 	char	   *message;
 	int			sqlstate;		/* 0: the node did not answer at all */
 	bool		condemned;		/* its node has failed a probe */
+	bool		refused;		/* the server is there, but refused us */
 
 	/* what the conninfo was made of */
 	uint32		fingerprint;
@@ -87,8 +89,14 @@ typedef struct NodeConn
 	int			npending;
 	PGresult   *result;			/* the one being handled */
 	bool		unsent;			/* libpq still holds bytes for the socket */
-	const char *notices_for;	/* the function whose notices are passed on; NULL: none are */
+	struct RemoteNotice *notices;	/* that have come, oldest first */
 	Deadline	last_heard;
+
+	/*
+	 * The nesting level of the front's transaction in which a call uses it now,
+	 * 0: no call does.  A call within another one's rows finds a free connection.
+	 */
+	int			in_use;
 
 	/* session state on the node */
 	int64		path_shard;		/* whose search_path is set; see PATH_ */
@@ -107,8 +115,10 @@ typedef struct NodeConn
 	/* the remote transaction (remote_xact.c) */
 	int			xact_depth;		/* 0 none, 1 BEGIN, n: n-1 savepoints */
 	int			xact_begin_level;	/* the front's nesting level when it began */
+	uint64		xact_begin_call;	/* number of the call that began it */
 	bool		xact_read_only; /* begun READ ONLY */
 	bool		xact_wrote;
+	bool		xact_must_commit;	/* holds changes that no repair could bring back */
 	bool		xact_lost;		/* it was cut off; stays until the front's ends */
 	int			nkey_locks;		/* taken in it */
 	int			release_call;	/* savepoint of a finished call, not released yet; 0: none */
@@ -183,9 +193,10 @@ extern void plshard_conn_send_sync(NodeConn *conn, void *owner);
 
 /*
  * Queues search_path (a shard's, or PATH_BASE), statement_timeout (ms, 0: the
- * session's own) and TimeZone, each only where it differs from what is set.
+ * session's own) and TimeZone, each only where it differs from what is set;
+ * false if nothing had to be sent.
  */
-extern void plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, void *owner);
+extern bool plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, void *owner);
 
 /* A rollback has undone settings: they are sent again with the next call. */
 static inline void
@@ -196,8 +207,17 @@ plshard_conn_forget_settings(NodeConn *conn)
 	conn->timezone = NULL;
 }
 
-/* From now on nobody waits for what is on its way. */
-extern void plshard_conn_discard_pending(NodeConn *conn);
+/*
+ * Notices of the command that was sent last are passed on to the client as the
+ * function's; those of all others are dropped.
+ */
+extern void plshard_conn_pass_notices(NodeConn *conn, const char *function_name);
+
+/*
+ * After an error: takes in what has come, whatever it is, and closes the
+ * connection if it is still in the middle of something.  Never waits or throws.
+ */
+extern void plshard_conn_settle(NodeConn *conn);
 
 /* Forgets a prepared statement, so that the next call prepares it again. */
 extern void plshard_conn_forget_statement(NodeConn *conn, uint64 id, int64 shard_id);

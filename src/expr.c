@@ -157,7 +157,8 @@ pre_column_ref(ParseState *pstate, ColumnRef *cref)
 static Node *
 post_column_ref(ParseState *pstate, ColumnRef *cref, Node *var)
 {
-	if (var == NULL && pstate->p_rtable == NIL && pstate->parentParseState == NULL)
+	if (var == NULL && pstate->p_rtable == NIL && pstate->parentParseState == NULL &&
+		!IsA(llast(cref->fields), A_Star))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("\"%s\" is not an argument of this function",

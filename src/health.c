@@ -98,20 +98,27 @@ plshard_node_looks_dead(const ClusterMap *map, int node)
 {
 	HealthTable *t = get_table();
 	HealthSlot *slot;
-	bool		dead = false;
+	Deadline	retry_at = 0;
+
+	SpinLockAcquire(&t->mutex);
+	slot = find_slot(t, map, node, false);
+	if (slot)
+		retry_at = slot->retry_at;
+	SpinLockRelease(&t->mutex);
+	return retry_at != 0 && plshard_clock() < retry_at;
+}
+
+void
+plshard_node_try(const ClusterMap *map, int node)
+{
+	HealthTable *t = get_table();
+	HealthSlot *slot;
 
 	SpinLockAcquire(&t->mutex);
 	slot = find_slot(t, map, node, false);
 	if (slot && slot->retry_at != 0)
-	{
-		Deadline	now = plshard_clock();
-
-		dead = now < slot->retry_at;
-		if (!dead)
-			slot->retry_at = now + (Deadline) map->node_timeout * 1000;
-	}
+		slot->retry_at = plshard_clock() + (Deadline) map->node_timeout * 1000;
 	SpinLockRelease(&t->mutex);
-	return dead;
 }
 
 void
@@ -126,26 +133,6 @@ plshard_node_seen(const ClusterMap *map, int node, bool alive)
 	if (slot)
 		slot->retry_at = retry_at;
 	SpinLockRelease(&t->mutex);
-}
-
-/*
- * A server that answers with an error of its own is there, whatever it thinks
- * of us; not so while it starts up, shuts down or lacks resources.
- */
-static bool
-refusal_is_an_answer(int sqlstate)
-{
-	char		class[2] = {PGUNSIXBIT(sqlstate), PGUNSIXBIT(sqlstate >> 6)};
-
-	if (sqlstate == 0)
-		return false;
-	if (sqlstate == ERRCODE_CANNOT_CONNECT_NOW || sqlstate == ERRCODE_ADMIN_SHUTDOWN ||
-		sqlstate == ERRCODE_CRASH_SHUTDOWN)
-		return false;
-	if ((class[0] == '5' && (class[1] == '3' || class[1] == '8')) ||
-		(class[0] == 'X' && class[1] == 'X'))
-		return false;
-	return true;
 }
 
 /* The node in question, and some that tell whether the front itself is cut off. */
@@ -185,9 +172,10 @@ static void
 probe_refused(Probe *probe)
 {
 	int			sqlstate = plshard_connection_sqlstate(probe->pg);
+	bool		answered = plshard_server_answered(probe->pg);
 
 	probe_close(probe);
-	if (refusal_is_an_answer(sqlstate))
+	if (answered)
 		probe->state = PROBE_ANSWERED;
 	else if (sqlstate == ERRCODE_CANNOT_CONNECT_NOW)
 	{
@@ -271,12 +259,14 @@ probe_advance(Probe *probe)
 
 /*
  * Probes nodes at once, until the first one is known and (where there are more)
- * one of the others has answered, at the longest for node_timeout.
+ * one of the others has answered, at the longest until the deadline.  What has
+ * come is looked at before the clock: a front that was stopped itself must not
+ * take that for the node's silence.
  */
 static void
-run_probes(Probe *probes, const ClusterMap *map, Oid userid)
+run_probes(Probe *probes, const ClusterMap *map, Oid userid, Deadline deadline)
 {
-	Deadline	deadline = deadline_in(map->node_timeout);
+	bool		expired = false;
 
 	for (;;)
 	{
@@ -308,10 +298,9 @@ run_probes(Probe *probes, const ClusterMap *map, Oid userid)
 			}
 		}
 		if (probes[0].state == PROBE_ANSWERED ||
-			(probes[0].state == PROBE_FAILED && (other_answers || !others_open)) ||
-			deadline_passed(deadline))
+			(probes[0].state == PROBE_FAILED && (other_answers || !others_open)) || expired)
 			return;
-		plshard_wait(sockets, n, wake);
+		expired = plshard_wait(sockets, n, wake) == 0 && deadline_passed(deadline);
 		for (int i = 0; i < n; i++)
 		{
 			if (sockets[i].ready)
@@ -325,7 +314,8 @@ run_probes(Probe *probes, const ClusterMap *map, Oid userid)
  * others; true where it answers.
  */
 static bool
-probe_nodes(const ClusterMap *map, int node, Oid userid, bool known_dead, bool *other_answers)
+probe_nodes(const ClusterMap *map, int node, Oid userid, bool known_dead, Deadline deadline,
+			bool *other_answers)
 {
 	Probe		probes[NPROBES];
 	bool		answers;
@@ -342,7 +332,7 @@ probe_nodes(const ClusterMap *map, int node, Oid userid, bool known_dead, bool *
 
 	PG_TRY();
 	{
-		run_probes(probes, map, userid);
+		run_probes(probes, map, userid, deadline_min(deadline, deadline_in(map->node_timeout)));
 	}
 	PG_FINALLY();
 	{
@@ -354,27 +344,30 @@ probe_nodes(const ClusterMap *map, int node, Oid userid, bool known_dead, bool *
 	answers = probes[0].state == PROBE_ANSWERED;
 	for (int i = 1; other_answers && i < NPROBES; i++)
 		*other_answers |= probes[i].state == PROBE_ANSWERED;
-	plshard_node_seen(map, node, answers);
+	if (answers || !deadline_passed(deadline))
+		plshard_node_seen(map, node, answers);
 	return answers;
 }
 
 bool
-plshard_node_answers(const ClusterMap *map, int node, Oid userid)
+plshard_node_answers(const ClusterMap *map, int node, Oid userid, Deadline deadline)
 {
-	return probe_nodes(map, node, userid, false, NULL);
+	return probe_nodes(map, node, userid, false, deadline, NULL);
 }
 
 NodeVerdict
 plshard_judge_node(const ClusterMap *map, int node, Oid userid,
-				   NodeSuspicion suspicion, char **message)
+				   NodeSuspicion suspicion, Deadline deadline, char **message)
 {
 	*message = NULL;
 	if (suspicion != NODE_FAILED)
 	{
 		bool		other_answers = false;
 
-		if (probe_nodes(map, node, userid, suspicion == NODE_SILENT, &other_answers))
+		if (probe_nodes(map, node, userid, suspicion == NODE_SILENT, deadline, &other_answers))
 			return NODE_ANSWERS;
+		if (deadline_passed(deadline))
+			return NODE_UNDECIDED;
 		if (!other_answers)
 		{
 			*message = pstrdup(map->nnodes > 1 ?

@@ -8,12 +8,16 @@
 #define PLSHARD_HEALTH_H
 
 #include "cluster.h"
+#include "wait.h"
+
+/* True where some session found the node dead, and it is not yet time to try it again. */
+extern bool plshard_node_looks_dead(const ClusterMap *map, int node);
 
 /*
- * True where some session found the node dead, and it is not yet time to try
- * it again.  When it is time, one caller gets false and is expected to try.
+ * To be called before a node that does not look dead is tried: if it did before,
+ * it does again for the others, until somebody says what he has seen.
  */
-extern bool plshard_node_looks_dead(const ClusterMap *map, int node);
+extern void plshard_node_try(const ClusterMap *map, int node);
 
 /* Says what a session has just seen. */
 extern void plshard_node_seen(const ClusterMap *map, int node, bool alive);
@@ -30,14 +34,16 @@ typedef enum NodeVerdict
 	NODE_ANSWERS,
 	NODE_EVICTED,				/* its placements are inactive now */
 	NODE_IS_LAST,				/* dead, but holds the last active placement of a shard */
-	NODE_NOT_EVICTED			/* dead, but no other node answers, or the registry failed */
+	NODE_NOT_EVICTED,			/* dead, but no other node answers, or the registry failed */
+	NODE_UNDECIDED				/* the caller's deadline came first */
 } NodeVerdict;
 
 /*
  * PROTOCOL rule 17: a new connection as the user, and SELECT 1, within
- * node_timeout; a server that refuses the user still answers.
+ * node_timeout, or until the caller's deadline; a server that refuses the user
+ * still answers.
  */
-extern bool plshard_node_answers(const ClusterMap *map, int node, Oid userid);
+extern bool plshard_node_answers(const ClusterMap *map, int node, Oid userid, Deadline deadline);
 
 /*
  * What becomes of a node that failed in a write: evicted where it fails a probe
@@ -45,6 +51,7 @@ extern bool plshard_node_answers(const ClusterMap *map, int node, Oid userid);
  * (palloc'd, or NULL) is a sentence that says why it was not.
  */
 extern NodeVerdict plshard_judge_node(const ClusterMap *map, int node, Oid userid,
-									  NodeSuspicion suspicion, char **message);
+									  NodeSuspicion suspicion, Deadline deadline,
+									  char **message);
 
 #endif							/* PLSHARD_HEALTH_H */

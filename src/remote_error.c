@@ -8,7 +8,7 @@
 
 #include "lib/stringinfo.h"
 #include "remote_error.h"
-#include "utils/builtins.h"
+#include "utils/memutils.h"
 
 int
 plshard_result_sqlstate(const PGresult *result)
@@ -38,6 +38,12 @@ where_line(const RemoteErrorContext *where)
 }
 
 void
+plshard_remote_errcontext(const RemoteErrorContext *where)
+{
+	errcontext("%s", where_line(where));
+}
+
+void
 plshard_report_result(int elevel, const PGresult *result, const RemoteErrorContext *where)
 {
 	const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
@@ -50,6 +56,9 @@ plshard_report_result(int elevel, const PGresult *result, const RemoteErrorConte
 	const char *column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME);
 	const char *datatype = PQresultErrorField(result, PG_DIAG_DATATYPE_NAME);
 	const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
+	/* with a position: it is the function that we called, not one that it calls */
+	bool		lacks_function = where->is_call && position != NULL &&
+		plshard_result_sqlstate(result) == ERRCODE_UNDEFINED_FUNCTION;
 
 	ereport(elevel,
 			(errcode(plshard_result_sqlstate(result)),
@@ -57,6 +66,8 @@ plshard_report_result(int elevel, const PGresult *result, const RemoteErrorConte
 			 errmsg("node \"%s\" reported an error without a message",
 					where->node_name ? where->node_name : ""),
 			 detail ? errdetail_internal("%s", detail) : 0,
+			 lacks_function ?
+			 errhint("A function of that name and these argument types must be on the nodes; plshard.deploy creates it there.") :
 			 hint ? errhint("%s", hint) : 0,
 			 context ? errcontext("%s", context) : 0,
 			 errcontext("%s", where_line(where)),
@@ -67,6 +78,66 @@ plshard_report_result(int elevel, const PGresult *result, const RemoteErrorConte
 			 column ? err_generic_string(PG_DIAG_COLUMN_NAME, column) : 0,
 			 datatype ? err_generic_string(PG_DIAG_DATATYPE_NAME, datatype) : 0,
 			 constraint ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, constraint) : 0));
+}
+
+static char *
+copy_field(MemoryContext context, const PGresult *notice, int field)
+{
+	const char *value = PQresultErrorField(notice, field);
+	size_t		size = value ? strlen(value) + 1 : 0;
+	char	   *copy = value ? MemoryContextAllocExtended(context, size, MCXT_ALLOC_NO_OOM) : NULL;
+
+	if (copy)
+		memcpy(copy, value, size);
+	return copy;
+}
+
+RemoteNotice *
+plshard_copy_notice(MemoryContext context, const PGresult *notice, const char *function_name)
+{
+	const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const char *sqlstate = PQresultErrorField(notice, PG_DIAG_SQLSTATE);
+	RemoteNotice *copy;
+
+	if (severity == NULL || sqlstate == NULL || strncmp(sqlstate, "57P", 3) == 0)
+		return NULL;
+	copy = MemoryContextAllocExtended(context, sizeof(RemoteNotice), MCXT_ALLOC_NO_OOM);
+	if (copy == NULL)
+		return NULL;
+	copy->next = NULL;
+	copy->elevel = strcmp(severity, "WARNING") == 0 ? WARNING :
+		strcmp(severity, "NOTICE") == 0 ? NOTICE :
+		strcmp(severity, "INFO") == 0 ? INFO : DEBUG1;
+	copy->sqlstate = plshard_result_sqlstate(notice);
+	copy->function_name = function_name;
+	copy->message = copy_field(context, notice, PG_DIAG_MESSAGE_PRIMARY);
+	copy->detail = copy_field(context, notice, PG_DIAG_MESSAGE_DETAIL);
+	copy->hint = copy_field(context, notice, PG_DIAG_MESSAGE_HINT);
+	copy->context = copy_field(context, notice, PG_DIAG_CONTEXT);
+	return copy;
+}
+
+void
+plshard_report_notice(RemoteNotice *notice, const char *node_name)
+{
+	RemoteErrorContext where = {.function_name = notice->function_name, .node_name = node_name};
+
+	ereport(notice->elevel,
+			(errcode(notice->sqlstate),
+			 errmsg_internal("%s", notice->message ? notice->message : ""),
+			 notice->detail ? errdetail_internal("%s", notice->detail) : 0,
+			 notice->hint ? errhint("%s", notice->hint) : 0,
+			 notice->context ? errcontext("%s", notice->context) : 0,
+			 errcontext("%s", where_line(&where))));
+	if (notice->message)
+		pfree(notice->message);
+	if (notice->detail)
+		pfree(notice->detail);
+	if (notice->hint)
+		pfree(notice->hint);
+	if (notice->context)
+		pfree(notice->context);
+	pfree(notice);
 }
 
 /*
@@ -86,6 +157,20 @@ find_sqlstate(const char *message)
 			return code;
 	}
 	return NULL;
+}
+
+bool
+plshard_server_answered(PGconn *conn)
+{
+	int			sqlstate = plshard_connection_sqlstate(conn);
+	int			class = ERRCODE_TO_CATEGORY(sqlstate);
+
+	if (sqlstate == 0)
+		return conn && (PQconnectionNeedsPassword(conn) || PQsslInUse(conn));
+	return sqlstate != ERRCODE_CANNOT_CONNECT_NOW && sqlstate != ERRCODE_ADMIN_SHUTDOWN &&
+		sqlstate != ERRCODE_CRASH_SHUTDOWN &&
+		class != ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR) &&
+		class != ERRCODE_TO_CATEGORY(ERRCODE_INTERNAL_ERROR);
 }
 
 int

@@ -17,6 +17,7 @@ typedef struct RemoteErrorContext
 	const char *node_name;
 	int64		shard_id;
 	const char *sql;			/* shown as context with position where the node gave one */
+	bool		is_call;		/* "sql" calls a function that must be on the node */
 } RemoteErrorContext;
 
 /* The SQLSTATE of an error result as ereport encodes it; 08006 where there is none. */
@@ -31,6 +32,33 @@ extern int	plshard_result_sqlstate(const PGresult *result);
 extern void plshard_report_result(int elevel, const PGresult *result,
 								  const RemoteErrorContext *where);
 
+/* For error context callbacks: adds the line that says where. */
+extern void plshard_remote_errcontext(const RemoteErrorContext *where);
+
+/* What a node said without failing. */
+typedef struct RemoteNotice
+{
+	struct RemoteNotice *next;
+	int			elevel;
+	int			sqlstate;
+	const char *function_name;	/* of the call it belongs to */
+	char	   *message;
+	char	   *detail;			/* or NULL, as those below */
+	char	   *hint;
+	char	   *context;
+} RemoteNotice;
+
+/*
+ * Copies a notice for a report later on, since libpq's notice receiver must not
+ * be left by an error.  NULL where it is not for the client (what a server says
+ * when it goes down is not the function's), or memory is short.
+ */
+extern RemoteNotice *plshard_copy_notice(MemoryContext context, const PGresult *notice,
+										 const char *function_name);
+
+/* Reports it, with function and node as context, and frees it. */
+extern void plshard_report_notice(RemoteNotice *notice, const char *node_name);
+
 /*
  * libpq's error message of a failed connection, made safe: one line, without
  * anything that a conninfo may hold.  palloc'd.
@@ -42,5 +70,12 @@ extern char *plshard_connection_message(PGconn *conn);
  * PQERRORS_VERBOSE; 0 where it did not answer at all.
  */
 extern int	plshard_connection_sqlstate(PGconn *conn);
+
+/*
+ * Whether a connection that could not be made failed for a reason of ours: a
+ * server that refuses a user, or wants another password or certificate, is
+ * there; one that starts up, shuts down or fails inside is not.
+ */
+extern bool plshard_server_answered(PGconn *conn);
 
 #endif							/* PLSHARD_REMOTE_ERROR_H */

@@ -20,21 +20,29 @@ extern bool plshard_remote_xact_has_writes(void);
 
 /*
  * Queues what brings the connection's remote transaction to the front's
- * nesting level: BEGIN, SAVEPOINTs.  Errors: 08006 where the transaction was
+ * nesting level: BEGIN, SAVEPOINTs.  "call" numbers the calls of a session, so
+ * that a call knows which transactions it has begun itself.  Errors: 08006 where the transaction was
  * begun before and the connection has been lost since.
  */
-extern void plshard_xact_open(NodeConn *conn, bool write, void *owner);
+extern void plshard_xact_open(NodeConn *conn, bool write, uint64 call, void *owner);
 
 /*
  * A savepoint before one call's work, and the way back to it.  The number 0
  * stands for a transaction that this call has begun itself: undo rolls it back.
  */
-extern int	plshard_xact_begin_call(NodeConn *conn, void *owner);
+extern int	plshard_xact_begin_call(NodeConn *conn, uint64 call, void *owner);
 extern void plshard_xact_undo_call(NodeConn *conn, int savepoint);
 extern void plshard_xact_end_call(NodeConn *conn, int savepoint);
 
 /* The transaction has written on the active placements of a shard. */
 extern void plshard_xact_wrote(const ClusterMap *map, int shard);
+
+/*
+ * To be called before waiting for a lock in a shard: errors 0A000 where this
+ * transaction has written there as another role, so that it may hold the lock
+ * itself.
+ */
+extern void plshard_xact_refuse_own_locks(const ClusterMap *map, int shard);
 
 /* Leaves a node that has been evicted out of the transaction. */
 extern void plshard_xact_leave(NodeConn *conn);

@@ -58,10 +58,11 @@ free_kept(KeptSet *kept)
 void
 plshard_wait_forget(pgsocket fd)
 {
-	KeptSet    *kept = &single_sets[fd % MAX_KEPT_SETS];
+	KeptSet    *kept;
 
 	if (fd == PGINVALID_SOCKET)
 		return;
+	kept = &single_sets[fd % MAX_KEPT_SETS];
 	if (kept->set && kept->fds[0] == fd)
 		free_kept(kept);
 	for (int i = 0; multi_set.set && i < multi_set.nsockets; i++)

@@ -1,0 +1,36 @@
+/*
+ * remote_commit.h
+ *
+ * The end of the caller's transaction on the nodes.
+ */
+#ifndef PLSHARD_REMOTE_COMMIT_H
+#define PLSHARD_REMOTE_COMMIT_H
+
+#include "connection.h"
+#include "utils/hsearch.h"
+
+typedef struct WrittenShardKey
+{
+	Oid			server_oid;
+	int64		shard_id;
+} WrittenShardKey;
+
+/* A shard that the current transaction has written: an entry of "written" below. */
+typedef struct WrittenShard
+{
+	WrittenShardKey key;
+	Oid			userid;			/* as whom; InvalidOid: as several */
+} WrittenShard;
+
+/* Queues RELEASE for the savepoint of the connection's last call, if it has one. */
+extern void plshard_xact_release_call(NodeConn *conn, void *owner);
+
+/*
+ * Commits the remote transactions of all connections ('fast': everywhere at
+ * once), before the front's own commit.  Errors: the node's own where nothing
+ * was committed anywhere; 08006 where a connection was lost before; 08007 where
+ * the outcome is not known, or nodes differ and cannot be evicted.
+ */
+extern void plshard_commit_remote(HTAB *written);
+
+#endif							/* PLSHARD_REMOTE_COMMIT_H */

@@ -1,0 +1,673 @@
+/*
+ * task.c
+ *
+ * Sends tasks, watches them, takes in their results.  A task's commands travel
+ * in one batch, so it costs one round trip; results come back in order, and a
+ * task has ended when its Sync has come.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "health.h"
+#include "locks.h"
+#include "node_schema.h"
+#include "port/pg_bswap.h"
+#include "pump.h"
+#include "remote_error.h"
+#include "remote_xact.h"
+#include "session.h"
+#include "settings.h"
+#include "task.h"
+
+/* Many keys in one transaction take the whole shard: the lock table is finite. */
+#define MAX_KEY_LOCKS 100
+
+/*
+ * Seconds that a transaction which holds locks waits for another one.  Two that
+ * wait for each other on different nodes are not seen by any of them.
+ */
+#define LOCK_WAIT_LIMIT 10
+
+static uint64 call_number = 0;
+
+static const Oid lock_types[2] = {INT8OID, INT8OID};
+
+static const char try_locks_sql[] =
+"SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock_shared($1) "
+"AND pg_catalog.pg_try_advisory_xact_lock($2) "
+"THEN true ELSE plshard_node.lock_not_taken() END";
+static const char wait_locks_sql[] =
+"SELECT pg_catalog.pg_advisory_xact_lock_shared($1), pg_catalog.pg_advisory_xact_lock($2)";
+static const char try_shard_sql[] =
+"SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock($1) "
+"THEN true ELSE plshard_node.lock_not_taken() END";
+static const char wait_shard_sql[] =
+"SELECT pg_catalog.pg_advisory_xact_lock($1)";
+
+/* ---- executions and their connections ---- */
+
+void
+plshard_begin_execution(Execution *e, ClusterMap *map)
+{
+	e->map = map;
+	e->number = ++call_number;
+	e->old_epoch_node = -1;
+}
+
+void
+plshard_end_execution(Execution *e)
+{
+	for (int i = 0; i < e->nconns; i++)
+		e->conns[i]->in_use = 0;
+	e->nconns = 0;
+}
+
+/* The connection's place among those that are waited for; -1 if it is not. */
+static int
+find_conn(const Execution *e, const NodeConn *conn)
+{
+	for (int i = 0; i < e->nconns; i++)
+	{
+		if (e->conns[i] == conn)
+			return i;
+	}
+	return -1;
+}
+
+static void
+add_conn(Execution *e, NodeConn *conn)
+{
+	if (find_conn(e, conn) >= 0)
+		return;
+	if (e->nconns == e->conns_size)
+	{
+		e->conns_size = Max(8, e->conns_size * 2);
+		if (e->conns == NULL)
+		{
+			e->conns = palloc(e->conns_size * sizeof(NodeConn *));
+			e->probe_at = palloc(e->conns_size * sizeof(Deadline));
+			e->silences = palloc(e->conns_size * sizeof(int));
+		}
+		else
+		{
+			e->conns = repalloc(e->conns, e->conns_size * sizeof(NodeConn *));
+			e->probe_at = repalloc(e->probe_at, e->conns_size * sizeof(Deadline));
+			e->silences = repalloc(e->silences, e->conns_size * sizeof(int));
+		}
+	}
+	e->conns[e->nconns] = conn;
+	e->probe_at[e->nconns] = NO_DEADLINE;
+	e->silences[e->nconns] = 0;
+	e->nconns++;
+	conn->in_use = GetCurrentTransactionNestLevel();
+}
+
+/* True where another call, in whose rows we are, is using it. */
+static bool
+taken(const Execution *e, const NodeConn *conn)
+{
+	return conn->in_use != 0 && find_conn(e, conn) < 0;
+}
+
+/*
+ * A write, and a read on a node that the transaction already uses, take the
+ * connection with the transaction; other reads any that is free.
+ */
+void
+plshard_assign_conn(Execution *e, Task *task)
+{
+	NodeConn   *conn = plshard_conn_get(e->map, task->node, 0);
+	const char *node_name = e->map->nodes[task->node].name;
+
+	if (conn->xact_lost)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("this transaction's connection to node \"%s\" was lost", node_name),
+				 errhint("Roll back and try the transaction again.")));
+
+	if (!e->is_write && conn->xact_depth == 0 && !IsolationUsesXactSnapshot())
+	{
+		int			slots = plshard_max_connections_per_node;
+
+		if (slots > 1)
+			conn = plshard_conn_get(e->map, task->node, task->target % slots);
+		for (int slot = slots; taken(e, conn); slot++)
+			conn = plshard_conn_get(e->map, task->node, slot);
+	}
+	else if (taken(e, conn))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot use node \"%s\" in this transaction while another call is reading from it",
+						node_name)));
+
+	task->conn = conn;
+	add_conn(e, conn);
+	if (conn->state == CONN_READY)
+		conn->used_before = true;
+	else if (conn->state == CONN_CLOSED || conn->state == CONN_LOST)
+		plshard_conn_start(conn, e->map, task->node);
+}
+
+void
+plshard_reset_task(Task *task, TaskState state)
+{
+	task->state = state;
+	task->synced = false;
+	task->sent = false;
+	task->described = false;
+	task->nrows = 0;
+	task->affected = 0;
+	memset(&task->digest, 0, sizeof(task->digest));
+	task->result = NULL;
+	task->error = NULL;
+}
+
+bool
+plshard_renew_conn(Execution *e, Task *task)
+{
+	NodeConn   *conn = task->conn;
+	bool		lost_work = conn->xact_lost;
+
+	if (!conn->used_before || task->renewed ||
+		(lost_work && conn->xact_begin_call != e->number))
+		return false;
+	for (int i = 0; i < e->ntasks; i++)
+	{
+		const Task *other = &e->tasks[i];
+
+		/* rows of a snapshot that is gone cannot be mixed with a newer one's */
+		if (other->conn == conn && !e->is_write &&
+			(other->nrows > 0 || (lost_work && other->state == TASK_DONE)))
+			return false;
+	}
+
+	conn->xact_lost = false;
+	if (conn->state != CONN_CONNECTING)
+		plshard_conn_start(conn, e->map, task->node);
+	for (int i = 0; i < e->ntasks; i++)
+	{
+		Task	   *other = &e->tasks[i];
+
+		if (other->conn != conn || other->state == TASK_HELD ||
+			(!lost_work && other->state != TASK_LOST && other->state != TASK_READY))
+			continue;
+		plshard_reset_task(other, TASK_READY);
+		other->renewed = true;
+		other->wait_locks = false;
+	}
+	return true;
+}
+
+/* ---- sending ---- */
+
+static void
+send_locks(Execution *e, Task *task)
+{
+	NodeConn   *conn = task->conn;
+	const CallTarget *target = e->request ? &e->request->targets[task->target] : NULL;
+	bool		whole = target == NULL || e->request->lock_shard || !target->has_key ||
+		conn->nkey_locks >= MAX_KEY_LOCKS;
+	int64		shard_id = e->map->shards[task->shard].id;
+	uint64		keys[2];
+	const char *values[2] = {(const char *) &keys[0], (const char *) &keys[1]};
+	const int	lengths[2] = {sizeof(uint64), sizeof(uint64)};
+	const int	formats[2] = {1, 1};
+	const RemoteParams params = {values, lengths, formats};
+	uint64		epoch = pg_hton64((uint64) e->map->epoch);
+	const char *epoch_value[1] = {(const char *) &epoch};
+	bool		limited = task->wait_locks && plshard_remote_xact_has_writes();
+	const RemoteParams epoch_params = {epoch_value, lengths, formats};
+
+	if (limited)
+	{
+		char		sql[64];
+
+		snprintf(sql, sizeof(sql), "SET LOCAL lock_timeout = '%d s'", LOCK_WAIT_LIMIT);
+		plshard_conn_send_plain(conn, sql, PENDING_SETTING, task, 0, false);
+	}
+	keys[0] = pg_hton64((uint64) plshard_shard_lock_key(e->map, shard_id));
+	if (whole)
+		plshard_conn_send_prepared(conn, task->wait_locks ? QUERY_WAIT_SHARD : QUERY_TRY_SHARD, 0,
+								   task->wait_locks ? wait_shard_sql : try_shard_sql,
+								   1, lock_types, &params, 1, PENDING_LOCK, task, 0, false);
+	else
+	{
+		keys[1] = pg_hton64((uint64) plshard_key_lock_key(e->map, shard_id, target->key_hash));
+		plshard_conn_send_prepared(conn, task->wait_locks ? QUERY_WAIT_LOCKS : QUERY_TRY_LOCKS, 0,
+								   task->wait_locks ? wait_locks_sql : try_locks_sql,
+								   2, lock_types, &params, 1, PENDING_LOCK, task, 0, false);
+		conn->nkey_locks++;
+	}
+
+	if (limited)
+		plshard_conn_send_plain(conn, "SET LOCAL lock_timeout = DEFAULT", PENDING_SETTING, task, 0, false);
+
+	if (conn->epoch_sql == NULL)
+	{
+		char	   *sequence = plshard_epoch_sequence(e->map);
+		char	   *sql = psprintf("SELECT CASE WHEN last_value <= $1 THEN true "
+								   "ELSE plshard_node.epoch_is_old() END FROM %s", sequence);
+
+		conn->epoch_sql = MemoryContextStrdup(conn->context, sql);
+		pfree(sql);
+		pfree(sequence);
+	}
+	plshard_conn_send_prepared(conn, QUERY_EPOCH, 0, conn->epoch_sql, 1, lock_types, &epoch_params,
+							   1, PENDING_EPOCH, task, 0, false);
+}
+
+static void
+send_task(Execution *e, Task *task)
+{
+	NodeConn   *conn = task->conn;
+	bool		guard = false;
+	int64		shard_id = task->shard < 0 ? PATH_BASE : e->map->shards[task->shard].id;
+
+	task->state = TASK_SENT;
+	task->synced = false;
+	task->sent = true;
+	e->probe_at[find_conn(e, conn)] = deadline_in(e->map->node_timeout);
+
+	if (e->is_write)
+	{
+		task->savepoint = plshard_xact_begin_call(conn, e->number, task);
+		if (task->shard < 0)
+			conn->xact_must_commit = true;
+		if (e->admin == NULL || e->admin[task->target].lock_shard)
+			send_locks(e, task);
+	}
+	else if (conn->xact_depth > 0 || IsolationUsesXactSnapshot())
+	{
+		/* a read in a transaction that may write: it may not */
+		plshard_xact_open(conn, false, e->number, task);
+		guard = !conn->xact_read_only;
+		if (guard)
+		{
+			plshard_conn_send_plain(conn, "SAVEPOINT plshard_read", PENDING_XACT, task, 0, false);
+			plshard_conn_send_plain(conn, "SET LOCAL transaction_read_only = on", PENDING_XACT,
+									task, 0, false);
+		}
+	}
+
+	/*
+	 * An error in a batch undoes the settings in it, so those that a later
+	 * batch on its way relies on have a batch of their own.
+	 */
+	if (plshard_conn_send_settings(conn, shard_id, e->timeout, task) &&
+		e->ntasks > 1 && conn->xact_depth == 0)
+		plshard_conn_send_sync(conn, NULL);
+	if (e->request)
+	{
+		const RemoteQuery *query = e->request->query;
+
+		plshard_conn_send_prepared(conn, query->id, shard_id, query->sql, query->nparams,
+								   query->param_types, e->request->targets[task->target].params,
+								   query->result_format, PENDING_CALL, task, 0,
+								   e->sink->streaming && !e->is_write);
+		if (task->deliver)
+			plshard_conn_pass_notices(conn, e->function_name);
+	}
+	else
+	{
+		for (int i = 0; i < e->nstatements; i++)
+			plshard_conn_send_plain(conn, e->statements[i], PENDING_CALL, task, i, false);
+	}
+	if (guard)
+		plshard_conn_send_plain(conn, "RELEASE SAVEPOINT plshard_read", PENDING_XACT, task, 0, false);
+	plshard_conn_send_sync(conn, task);
+}
+
+/* ---- results ---- */
+
+/* A prepared statement that a change of its objects, or a pooler, has broken. */
+static bool
+plan_is_stale(const Pending *pending, const PGresult *error, int sqlstate)
+{
+	const char *where = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
+
+	if (pending->kind != PENDING_CALL)
+		return false;
+	return sqlstate == ERRCODE_UNDEFINED_PSTATEMENT ||
+		(sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED && where &&
+		 strcmp(where, "RevalidateCachedQuery") == 0);
+}
+
+static void
+task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
+{
+	int			sqlstate = plshard_result_sqlstate(error);
+
+	if (task->state != TASK_SENT)
+		return;					/* only the first error tells something */
+	if (pending->kind == PENDING_LOCK && sqlstate == SQLSTATE_LOCK_NOT_TAKEN)
+		task->state = TASK_LOCKED_OUT;
+	else if (pending->kind == PENDING_EPOCH && sqlstate == SQLSTATE_EPOCH_IS_OLD)
+		task->state = TASK_OLD_EPOCH;
+	else if (sqlstate == ERRCODE_IN_FAILED_SQL_TRANSACTION)
+		task->state = TASK_NOT_RUN;
+	else
+	{
+		task->state = TASK_ERROR;
+		task->lock_expired = pending->kind == PENDING_LOCK && sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+		task->conn->result = NULL;	/* ours now */
+		task->error = plshard_own_result(error);
+		if (e->request && plan_is_stale(pending, error, sqlstate))
+		{
+			plshard_conn_forget_statement(task->conn, e->request->query->id,
+										  e->map->shards[task->shard].id);
+			/* without a savepoint to go back to it remains an error */
+			if (e->is_write || !task->conn->xact_read_only || task->conn->xact_depth == 0)
+				task->state = TASK_STALE_PLAN;
+		}
+	}
+}
+
+static RemoteErrorContext
+where_of(const Execution *e, const Task *task)
+{
+	RemoteErrorContext where = {0};
+
+	where.function_name = e->function_name;
+	where.node_name = e->map->nodes[task->node].name;
+	where.shard_id = task->shard < 0 ? 0 : e->map->shards[task->shard].id;
+	where.sql = e->request ? e->request->query->sql : NULL;
+	where.is_call = e->request && e->request->query->is_call;
+	return where;
+}
+
+/* What is wrong with a result is said with the place that it came from. */
+typedef struct DeliverErrors
+{
+	const Execution *execution;
+	const Task *task;
+} DeliverErrors;
+
+static void
+deliver_error_callback(void *arg)
+{
+	const DeliverErrors *errors = arg;
+	RemoteErrorContext where = where_of(errors->execution, errors->task);
+
+	plshard_remote_errcontext(&where);
+}
+
+void
+plshard_deliver(Execution *e, Task *task, const PGresult *result)
+{
+	int			nrows = PQntuples(result);
+	DeliverErrors errors = {e, task};
+	ErrorContextCallback callback = {
+		.previous = error_context_stack,
+		.callback = deliver_error_callback,
+		.arg = &errors
+	};
+
+	error_context_stack = &callback;
+	if (!task->described)
+	{
+		task->described = true;
+		if (e->sink->describe)
+			e->sink->describe(e->sink, result);
+	}
+	for (int row = 0; row < nrows; row++)
+	{
+		task->nrows++;
+		e->sink->row(e->sink, result, row);
+	}
+	error_context_stack = callback.previous;
+}
+
+static void
+call_result(Execution *e, Task *task, Pending *pending, PGresult *result)
+{
+	if (e->request == NULL)
+	{
+		for (int row = 0; e->admin_row && row < PQntuples(result); row++)
+			e->admin_row(e->admin_arg, task->target, pending->number, result, row);
+	}
+	else if (!e->is_write)
+		plshard_deliver(e, task, result);
+	else
+	{
+		task->affected = strtoull(PQcmdTuples(result), NULL, 10);
+		for (int row = 0; row < PQntuples(result); row++)
+			plshard_digest_row(&task->digest, result, row);
+		if (task->deliver)
+		{
+			/* kept until all replicas agree */
+			task->conn->result = NULL;
+			task->result = plshard_own_result(result);
+		}
+	}
+}
+
+static void
+handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
+{
+	Execution  *e = arg;
+	Task	   *task = pending->owner;
+
+	switch (PQresultStatus(result))
+	{
+		case PGRES_COMMAND_OK:
+		case PGRES_TUPLES_OK:
+		case PGRES_SINGLE_TUPLE:
+			if (pending->kind == PENDING_CALL && task->state == TASK_SENT)
+				call_result(e, task, pending, result);
+			break;
+		case PGRES_FATAL_ERROR:
+			task_failed(e, task, pending, result);
+			break;
+		case PGRES_PIPELINE_ABORTED:
+			/* an error of a command that nobody owns came before it */
+			if (task->state == TASK_SENT)
+				task->state = TASK_NOT_RUN;
+			break;
+		case PGRES_PIPELINE_SYNC:
+			if (task->state == TASK_SENT)
+				task->state = TASK_DONE;
+			task->synced = true;
+			break;
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("node \"%s\" answered a call with %s", conn->node_name,
+							PQresStatus(PQresultStatus(result)))));
+	}
+}
+
+/* ---- the loop ---- */
+
+static bool
+task_open(const Task *task)
+{
+	return task->state == TASK_READY || task->state == TASK_SENT ||
+		(!task->synced && task->state > TASK_SENT && task->state < TASK_LOST);
+}
+
+/* Tasks on connections that are gone. */
+static void
+note_lost(Execution *e)
+{
+	for (int i = 0; i < e->ntasks; i++)
+	{
+		Task	   *task = &e->tasks[i];
+
+		if (task_open(task) &&
+			(task->conn->state == CONN_LOST || task->conn->state == CONN_CLOSED))
+		{
+			task->state = TASK_LOST;
+			task->synced = true;
+		}
+	}
+}
+
+void
+plshard_throw_timeout(const Execution *e)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("canceling call of %s due to its TIMEOUT of %d ms",
+					e->function_name, e->timeout)));
+}
+
+/* Drops a connection that is too slow; trying it again would not help. */
+static void
+give_up(NodeConn *conn, const char *message)
+{
+	conn->used_before = false;
+	plshard_conn_set_lost(conn, 0, message);
+}
+
+/*
+ * Looks at the clock: the call's own time, each attempt's share of it, how long
+ * connecting takes, and silent nodes.  Returns when to look again.
+ */
+static Deadline
+watch_clock(Execution *e)
+{
+	Deadline	wake = e->deadline;
+
+	if (deadline_passed(e->deadline))
+	{
+		if (e->is_write || !e->request->skip_failures)
+			plshard_throw_timeout(e);
+		e->expired = true;
+		for (int i = 0; i < e->ntasks; i++)
+		{
+			if (task_open(&e->tasks[i]))
+				give_up(e->tasks[i].conn, "the call's time is over");
+		}
+		return plshard_clock();
+	}
+
+	for (int i = 0; i < e->ntasks; i++)
+	{
+		Task	   *task = &e->tasks[i];
+
+		if (!task_open(task) || task->conn->state == CONN_LOST || task->deadline == NO_DEADLINE)
+			continue;
+		if (deadline_passed(task->deadline))
+			give_up(task->conn, "the node did not answer in time");
+		else
+			wake = deadline_min(wake, task->deadline);
+	}
+
+	for (int i = 0; i < e->nconns; i++)
+	{
+		NodeConn   *conn = e->conns[i];
+		Deadline	suspicious;
+		int			node;
+
+		if (conn->state == CONN_CONNECTING)
+		{
+			Deadline	limit = conn->last_heard + (Deadline) e->map->connect_timeout * 1000;
+
+			if (deadline_passed(limit))
+			{
+				give_up(conn, "timeout expired");
+				conn->condemned = e->map->connect_timeout >= e->map->node_timeout;
+			}
+			else
+				wake = deadline_min(wake, limit);
+		}
+		if (conn->state != CONN_READY || !plshard_conn_awaited(conn))
+			continue;
+		/* a read with a TIMEOUT gives up by itself */
+		if (!e->is_write && e->timeout > 0)
+			continue;
+
+		suspicious = e->probe_at[i];
+		if (conn->last_heard + (Deadline) e->map->node_timeout * 1000 > suspicious)
+			suspicious = conn->last_heard + (Deadline) e->map->node_timeout * 1000;
+		if (!deadline_passed(suspicious))
+		{
+			wake = deadline_min(wake, suspicious);
+			continue;
+		}
+		node = plshard_cluster_node_by_id(e->map, conn->key.node_id);
+		if (!plshard_node_answers(e->map, node, conn->key.userid, e->deadline))
+		{
+			if (deadline_passed(e->deadline))
+				return plshard_clock();
+			give_up(conn, "the node does not answer");
+			conn->condemned = true;
+			continue;
+		}
+		/* it lives: a slow query; look less often */
+		e->silences[i]++;
+		e->probe_at[i] = deadline_in(e->map->node_timeout << Min(e->silences[i], 4));
+		wake = deadline_min(wake, e->probe_at[i]);
+	}
+	return wake;
+}
+
+/* Runs all tasks that are not held until each has ended. */
+void
+plshard_drive(Execution *e)
+{
+	for (;;)
+	{
+		Deadline	wake;
+		bool		open = false;
+
+		note_lost(e);
+		for (int i = 0; i < e->ntasks; i++)
+		{
+			Task	   *task = &e->tasks[i];
+
+			if (task->state == TASK_READY && task->conn->state == CONN_READY)
+				send_task(e, task);
+			open |= task_open(task);
+		}
+		if (!open)
+			return;
+		wake = watch_clock(e);
+		note_lost(e);
+		open = false;
+		for (int i = 0; i < e->ntasks && !open; i++)
+			open = task_open(&e->tasks[i]);
+		if (!open)
+			return;
+		plshard_pump(e->conns, e->nconns, handle_result, e, wake);
+	}
+}
+
+void
+plshard_throw_task_error(const Execution *e, const Task *task)
+{
+	RemoteErrorContext where = where_of(e, task);
+
+	/* the node may be the first to see that the call's TIMEOUT is over */
+	if (plshard_result_sqlstate(task->error) == ERRCODE_QUERY_CANCELED &&
+		deadline_passed(e->deadline))
+		plshard_throw_timeout(e);
+	if (task->lock_expired)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
+				 errmsg("could not lock shard " INT64_FORMAT " on node \"%s\" within %d seconds",
+						e->map->shards[task->shard].id, e->map->nodes[task->node].name,
+						LOCK_WAIT_LIMIT),
+				 errdetail("This transaction holds other locks: it may wait for one that waits for it."),
+				 errhint("Try the transaction again.")));
+	plshard_report_result(ERROR, task->error, &where);
+	pg_unreachable();
+}
+
+void
+plshard_throw_lost(const Execution *e, const Task *task, const char *hint)
+{
+	const NodeConn *conn = task->conn;
+	const char *node_name = e->map->nodes[task->node].name;
+
+	ereport(ERROR,
+			(errcode(conn->sqlstate ? conn->sqlstate : ERRCODE_CONNECTION_FAILURE),
+			 task->shard < 0 ?
+			 errmsg("could not reach node \"%s\"", node_name) :
+			 errmsg("could not reach shard " INT64_FORMAT " on node \"%s\"",
+					e->map->shards[task->shard].id, node_name),
+			 conn->message ? errdetail_internal("%s", conn->message) : 0,
+			 hint ? errhint("%s", hint) : 0,
+			 e->function_name ? errcontext("plshard function %s", e->function_name) : 0));
+}

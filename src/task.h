@@ -1,0 +1,126 @@
+/*
+ * task.h
+ *
+ * A call in pieces: one task for each (shard, placement) that it goes to, in
+ * the one order in which locks are taken.  Tasks are sent, watched and their
+ * results taken in here; what their outcomes mean is for read.c and write.c.
+ * Everything lives in the caller's memory context and is gone with the call.
+ */
+#ifndef PLSHARD_TASK_H
+#define PLSHARD_TASK_H
+
+#include "connection.h"
+#include "execute.h"
+#include "result.h"
+#include "wait.h"
+
+typedef enum TaskState
+{
+	TASK_READY,					/* to be sent as soon as its connection is up */
+	TASK_HELD,					/* waits for its turn to take locks */
+	TASK_SENT,
+	TASK_DONE,
+	TASK_LOCKED_OUT,			/* its locks were not free at once */
+	TASK_OLD_EPOCH,
+	TASK_STALE_PLAN,			/* the prepared statement must be made anew */
+	TASK_NOT_RUN,				/* another task's error on its connection came first */
+	TASK_ERROR,					/* the node's error is in "error" */
+	TASK_LOST,					/* its connection was lost, or it took too long */
+	TASK_SKIPPED				/* ON FAILURE SKIP */
+} TaskState;
+
+typedef struct Task
+{
+	int			target;			/* index into Execution.targets */
+	int			shard;			/* index into the map; -1: none */
+	int			node;
+	TaskState	state;
+	bool		synced;			/* nothing more will come for it */
+	NodeConn   *conn;
+	uint32		tried;			/* reads: placements that were tried, as bits */
+	bool		sent;			/* it has been on its way in this try */
+	bool		renewed;		/* on a second connection, the first was stale */
+	bool		wait_locks;
+	int			savepoint;		/* see plshard_xact_begin_call */
+	bool		deliver;		/* its rows are the caller's */
+	bool		described;
+	uint64		nrows;
+	RowDigest	digest;			/* a write's rows, and how many it changed */
+	uint64		affected;
+	PGresult   *result;			/* a write's rows, until all replicas agree */
+	PGresult   *error;
+	bool		lock_expired;	/* the error is that a lock took too long */
+	Deadline	deadline;		/* of this attempt */
+} Task;
+
+typedef struct Execution
+{
+	ClusterMap *map;
+	const CallRequest *request; /* NULL for administration */
+	const char *function_name;
+	bool		is_write;
+	RowSink    *sink;
+	int			timeout;
+	Deadline	deadline;
+
+	/* administration */
+	const AdminTarget *admin;
+	int			nstatements;
+	const char *const *statements;
+	void		(*admin_row) (void *arg, int target, int statement,
+							  const PGresult *result, int row);
+	void	   *admin_arg;
+
+	int			ntasks;
+	Task	   *tasks;
+	NodeConn  **conns;			/* of all tasks, each once */
+	Deadline   *probe_at;		/* for each of them: when silence becomes suspicious */
+	int		   *silences;		/* how often it was found alive after all */
+	bool		expired;		/* the time is over, shards that are missing are skipped */
+	int			old_epoch_node; /* a write starts anew because this node (index) says so; or -1 */
+	uint64		number;			/* of this call in the session */
+	int			nconns;
+	int			conns_size;
+} Execution;
+
+/* Prepares an execution; is_write and what is to be sent are filled in by the caller. */
+extern void plshard_begin_execution(Execution *e, ClusterMap *map);
+
+/* Lets go of the connections: calls within the rows of this one may use them. */
+extern void plshard_end_execution(Execution *e);
+
+/* Errors: 55000 where a shard has no active placement. */
+extern void plshard_check_active(const ClusterMap *map, int shard);
+
+/* Puts the targets of a call on a newer map: shards are found again by their ids. */
+extern void plshard_move_to_map(CallRequest *request, ClusterMap *map);
+
+/* Gives a task its connection.  Errors: 08006, 0A000 where it cannot have one. */
+extern void plshard_assign_conn(Execution *e, Task *task);
+
+/* As if it had never run. */
+extern void plshard_reset_task(Task *task, TaskState state);
+
+/*
+ * Runs all tasks that are not held until each has ended one way or another.
+ * Errors: 57014 when the call's time is over (unless shards may be skipped).
+ */
+extern void plshard_drive(Execution *e);
+
+/* Gives rows to the sink. */
+extern void plshard_deliver(Execution *e, Task *task, const PGresult *result);
+
+/* Throws what a task has failed with: the node's error, or that it is out of reach. */
+extern void plshard_throw_task_error(const Execution *e, const Task *task) pg_attribute_noreturn();
+extern void plshard_throw_lost(const Execution *e, const Task *task, const char *hint) pg_attribute_noreturn();
+extern void plshard_throw_timeout(const Execution *e) pg_attribute_noreturn();
+
+/*
+ * A lost connection that had been idle since an earlier call, with no work of
+ * the transaction's in it but this call's: the node may have closed it, which
+ * says nothing.  Connects anew and makes its tasks run again; false where that
+ * does not apply.
+ */
+extern bool plshard_renew_conn(Execution *e, Task *task);
+
+#endif							/* PLSHARD_TASK_H */
