@@ -17,7 +17,7 @@ OBJS = $(patsubst $(top)%.c,%.o,$(sort $(wildcard $(top)src/*.c))) parser/gram.o
 
 REGRESS = $(patsubst $(top)sql/%.sql,%,$(sort $(wildcard $(top)sql/*.sql)))
 REGRESS_OPTS = --load-extension=plshard
-ISOLATION = $(patsubst $(top)test/specs/%.spec,%,$(sort $(wildcard $(top)test/specs/*.spec)))
+ISOLATION = setup $(filter-out setup,$(patsubst $(top)test/specs/%.spec,%,$(sort $(wildcard $(top)test/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=$(top)test --load-extension=plshard
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
@@ -42,7 +42,8 @@ ifneq ($(wildcard $(PGXS)),)
 
 # PostgreSQL's headers are not ours to warn about: hence -isystem.
 PG_CPPFLAGS = -I$(top)src -I$(top)parser -isystem $(shell $(PG_CONFIG) --includedir) -isystem $(shell $(PG_CONFIG) --includedir-server)
-# Callbacks and PG_FUNCTION_ARGS have fixed parameters; Debian asks for C89 declarations.
+# Callbacks and PG_FUNCTION_ARGS have fixed parameters, lengthof() is unsigned, and
+# PostgreSQL's own flags ask for C89 declarations.
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement
 SHLIB_LINK = -lpq
 # JIT inlining cannot help functions that wait for a network, and would need a
