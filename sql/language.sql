@@ -140,11 +140,11 @@ SELECT on_no_rows();
 -- a number, ALL, ANY
 CREATE FUNCTION on_number() RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 3; TARGET here(); $$;
 CREATE FUNCTION on_all() RETURNS SETOF text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON ALL; TARGET here(); $$;
-CREATE FUNCTION on_any() RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON any; TARGET here(); $$;
+CREATE FUNCTION on_any(i int) RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON any; TARGET here(); $$;
 CREATE FUNCTION on_arg_all("all" int) RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON "all"; TARGET here(); $$;
 SELECT on_number(), on_arg_all(0);
 SELECT on_all() ORDER BY 1;
-SELECT count(DISTINCT on_any()) BETWEEN 2 AND 8 AS some FROM generate_series(1, 100);
+SELECT count(DISTINCT on_any(i)) BETWEEN 2 AND 8 AS some FROM generate_series(1, 100) i;
 
 --
 -- LET
