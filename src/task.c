@@ -652,6 +652,10 @@ plshard_throw_task_error(const Execution *e, const Task *task)
 {
 	RemoteErrorContext where = where_of(e, task);
 
+	/* the node may be the first to see that the call's TIMEOUT is over */
+	if (plshard_result_sqlstate(task->error) == ERRCODE_QUERY_CANCELED &&
+		deadline_passed(e->deadline))
+		plshard_throw_timeout(e);
 	if (task->lock_expired)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
