@@ -290,7 +290,25 @@ throw_unknown(Participants *participants, const char *detail, const char *cluste
 
 /* ---- the phases ---- */
 
-/* Connections that were lost: left out where others have evicted the node meanwhile. */
+/*
+ * Nothing is lost with a node's connection if its replicas have the work as well:
+ * a dead node is evicted, and the rest commits.  A session that its node has
+ * ended leaves the node as it is, and the transaction undone.
+ */
+static void
+evict_or_throw(const Participant *p)
+{
+	NodeConn   *conn = p->conn;
+	char	   *message;
+
+	if (conn->xact_must_commit || conn->refused ||
+		plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, conn->key.node_id),
+						   conn->key.userid, conn->condemned ? NODE_SILENT : NODE_SUSPECT,
+						   NO_DEADLINE, &message) != NODE_EVICTED)
+		throw_lost(conn);
+}
+
+/* Connections that were lost: left out where their nodes have been evicted. */
 static void
 check_connections(Participants *participants, HTAB *written)
 {
@@ -311,7 +329,7 @@ check_connections(Participants *participants, HTAB *written)
 			continue;
 		}
 		if (node_matters(conn, p->map, written))
-			throw_lost(conn);
+			evict_or_throw(p);
 		conn->xact_lost = false;
 		participants->list[i] = participants->list[--participants->n];
 	}
