@@ -221,8 +221,10 @@ CREATE FUNCTION put(k int) RETURNS void LANGUAGE plshard AS $$ CLUSTER 'c'; RUN 
 CREATE FUNCTION complain(k int) RETURNS int LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON hash(k); $$;
 SELECT missing(1);
 SELECT misspelt(1);
+\set SHOW_CONTEXT never
 SELECT * FROM wrong_columns(1);
 SELECT two_columns(1);
+\set SHOW_CONTEXT errors
 SELECT no_columns(1);
 SELECT put(1);
 SELECT complain(1);

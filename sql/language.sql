@@ -140,11 +140,11 @@ SELECT on_no_rows();
 -- a number, ALL, ANY
 CREATE FUNCTION on_number() RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 3; TARGET here(); $$;
 CREATE FUNCTION on_all() RETURNS SETOF text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON ALL; TARGET here(); $$;
-CREATE FUNCTION on_any() RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON any; TARGET here(); $$;
+CREATE FUNCTION on_any(i int) RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON any; TARGET here(); $$;
 CREATE FUNCTION on_arg_all("all" int) RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON "all"; TARGET here(); $$;
 SELECT on_number(), on_arg_all(0);
 SELECT on_all() ORDER BY 1;
-SELECT count(DISTINCT on_any()) BETWEEN 2 AND 8 AS some FROM generate_series(1, 100);
+SELECT count(DISTINCT on_any(i)) BETWEEN 2 AND 8 AS some FROM generate_series(1, 100) i;
 
 --
 -- LET
@@ -277,6 +277,28 @@ $$;
 SELECT clauses(2, 'k');
 SELECT remote_sql('clauses(2, ''k'')');
 
+-- everything around a value
+CREATE FUNCTION around(a int, b int) RETURNS text STABLE LANGUAGE plshard AS $$
+	CLUSTER 'c'; RUN ON 0;
+	SELECT concat_ws(' ', a+b, a*-b, -a, a OPERATOR(pg_catalog.+) b, a::text||b::text, (a,b), ROW(a, b), a IS NOT NULL,
+		a = ANY(ARRAY[a,b]), (ARRAY[5,6])[b], extract(year FROM make_date(a+2000,1,1)), substring('abcdef' FROM a FOR b),
+		overlay('abc' PLACING 'x' FROM a), CAST(a AS numeric(5,2)), a$x$, make_interval(days => b), a/**/-b--1
+		) FROM (SELECT 1 AS a$x$) q -- the end
+	;
+$$;
+SELECT around(1, 2);
+SELECT remote_sql('around(1, 2)');
+
+-- backslashes are no escapes, whatever the session says
+CREATE FUNCTION backslashes(a text) RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; LET b = 'l\'; RUN ON 0; SELECT a || b || '\' AS x; REDUCE SELECT x || '\' FROM result; $$;
+SET standard_conforming_strings = off;
+SET escape_string_warning = off;
+SELECT backslashes('a');
+CREATE OR REPLACE FUNCTION backslashes(a text) RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; LET b = 'm\'; RUN ON 0; SELECT a || b || '\' AS x; REDUCE SELECT x || '\' FROM result; $$;
+SELECT backslashes('a'), 'it\'s off' AS still;
+RESET standard_conforming_strings;
+RESET escape_string_warning;
+
 --
 -- REDUCE
 --
@@ -344,9 +366,7 @@ SELECT shard_write();
 SELECT timed_read();
 SELECT named();
 RESET plshard.log_remote_commands;
-\set VERBOSITY sqlstate
 SELECT too_slow();
-\set VERBOSITY default
 SELECT plshard.deploy('It''s "ours"', 'CREATE SEQUENCE s');
 SELECT cannot_write();
 

@@ -3,6 +3,8 @@
 \set cluster :srcdir '/test/include/cluster.psql'
 \i :cluster
 \pset format unaligned
+-- (which replica a read goes to depends on the session)
+\set SHOW_CONTEXT never
 SELECT plshard.deploy('c', $$
 	CREATE TYPE mood AS ENUM ('sad', 'ok', 'so "so"');
 	CREATE TYPE pair AS (a int, b text);
@@ -117,11 +119,9 @@ $$);
 CREATE FUNCTION big(a int) RETURNS int STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; $$;
 CREATE FUNCTION big_sql(a int) RETURNS int STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; SELECT 3000000000; $$;
 CREATE FUNCTION words(a int) RETURNS int STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; $$;
-\set SHOW_CONTEXT never
 SELECT big(1);
 SELECT big_sql(1);
 SELECT words(1);
-\set SHOW_CONTEXT errors
 
 --
 -- void, sets, TABLE, OUT
@@ -167,9 +167,7 @@ SELECT * FROM records(2) AS r(a int, b text);
 SELECT * FROM records(2) AS r("A a" bigint, b varchar(1));
 SELECT * FROM records(2) AS r("A a" int, b varchar(2));
 SELECT * FROM one_record(2) AS r(a int, b text);
-\set SHOW_CONTEXT never
 SELECT * FROM one_record(2) AS r(a int, b text, c int);
-\set SHOW_CONTEXT errors
 SELECT one_record(2);
 SELECT * FROM one_record(2);
 SELECT list(1, 2, 3), list(VARIADIC '{4,5}');

@@ -35,6 +35,7 @@ typedef struct Compiler
 	PlshardFunction *function;
 	MemoryContext work;
 	ErrorContextCallback callback;
+	int			reading;		/* see plshard_begin_reading */
 	AstBody    *body;
 	Signature	signature;		/* of a DO: empty */
 	bool		validating;		/* for CREATE FUNCTION, without a call */
@@ -139,11 +140,13 @@ begin_compile(Compiler *c, const char *source, const char *name)
 	c->callback.arg = c;
 	c->callback.previous = error_context_stack;
 	error_context_stack = &c->callback;
+	c->reading = plshard_begin_reading();
 }
 
 static void
 end_compile(Compiler *c, MemoryContext caller)
 {
+	AtEOXact_GUC(true, c->reading);
 	error_context_stack = c->callback.previous;
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(c->work);

@@ -24,6 +24,7 @@
 #include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
@@ -191,6 +192,7 @@ plshard_reduce_prepare(PlshardFunction *function, TupleDesc columns)
 	CachedPlanSource *plan_source;
 	MemoryContext old;
 	char	   *text;
+	int			reading;
 
 	if (reduce->plan != NULL)
 	{
@@ -200,6 +202,7 @@ plshard_reduce_prepare(PlshardFunction *function, TupleDesc columns)
 	}
 
 	/* by itself first: SPI would take the positions of errors for its own */
+	reading = plshard_begin_reading();
 	environment = create_queryEnv();
 	register_ENR(environment, make_result_relation(columns, NULL));
 	raw = parse_query(function->source, reduce->span, &text);
@@ -226,6 +229,7 @@ plshard_reduce_prepare(PlshardFunction *function, TupleDesc columns)
 	reduce->columns = CreateTupleDescCopy(columns);
 	reduce->plan = plan;
 	MemoryContextSwitchTo(old);
+	AtEOXact_GUC(true, reading);
 }
 
 /* ---- running ---- */

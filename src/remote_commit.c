@@ -16,7 +16,6 @@
 #include "pump.h"
 #include "remote_commit.h"
 #include "remote_error.h"
-#include "remote_xact.h"
 #include "session.h"
 #include "utils/inval.h"
 
@@ -292,26 +291,24 @@ throw_unknown(Participants *participants, const char *detail, const char *cluste
 /* ---- the phases ---- */
 
 /*
- * A participant whose connection was lost before the first COMMIT: the
- * transaction goes on without it where the node does not matter any more, or is
- * evicted, as by a write.
+ * Nothing is lost with a node's connection if its replicas have the work as well:
+ * a dead node is evicted, and the rest commits.  A session that its node has
+ * ended leaves the node as it is, and the transaction undone.
  */
 static void
-leave_or_throw(Participants *participants, int i, HTAB *written)
+evict_or_throw(const Participant *p)
 {
-	Participant *p = &participants->list[i];
 	NodeConn   *conn = p->conn;
 	char	   *message;
 
-	if (node_matters(conn, p->map, written) &&
-		(conn->xact_must_commit || conn->refused ||
-		 plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, conn->key.node_id),
-							conn->key.userid, NODE_SUSPECT, NO_DEADLINE, &message) != NODE_EVICTED))
+	if (conn->xact_must_commit || conn->refused ||
+		plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, conn->key.node_id),
+						   conn->key.userid, conn->condemned ? NODE_SILENT : NODE_SUSPECT,
+						   NO_DEADLINE, &message) != NODE_EVICTED)
 		throw_lost(conn);
-	plshard_xact_leave(conn);
-	participants->list[i] = participants->list[--participants->n];
 }
 
+/* Connections that were lost: left out where their nodes have been evicted. */
 static void
 check_connections(Participants *participants, HTAB *written)
 {
@@ -331,7 +328,10 @@ check_connections(Participants *participants, HTAB *written)
 			i++;
 			continue;
 		}
-		leave_or_throw(participants, i, written);
+		if (node_matters(conn, p->map, written))
+			evict_or_throw(p);
+		conn->xact_lost = false;
+		participants->list[i] = participants->list[--participants->n];
 	}
 }
 
@@ -340,16 +340,14 @@ check_connections(Participants *participants, HTAB *written)
  * speak while everything can still be rolled back.
  */
 static void
-check_constraints(Participants *participants, HTAB *written)
+check_constraints(Participants *participants)
 {
 	run_everywhere(participants, "SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS");
 	throw_refusal(participants);
-	for (int i = 0; i < participants->n;)
+	for (int i = 0; i < participants->n; i++)
 	{
 		if (participants->list[i].state == COMMIT_UNKNOWN)
-			leave_or_throw(participants, i, written);
-		else
-			i++;
+			throw_lost(participants->list[i].conn);
 	}
 }
 
@@ -409,7 +407,7 @@ plshard_commit_remote(HTAB *written)
 	if (participants.n == 0)
 		return;
 	if (participants.n > 1 && written && hash_get_num_entries(written) > 1)
-		check_constraints(&participants, written);
+		check_constraints(&participants);
 
 	HOLD_INTERRUPTS();
 	PG_TRY();

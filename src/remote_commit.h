@@ -28,9 +28,8 @@ extern void plshard_xact_release_call(NodeConn *conn, void *owner);
 /*
  * Commits the remote transactions of all connections ('fast': everywhere at
  * once), before the front's own commit.  Errors: the node's own where nothing
- * was committed anywhere; 08006 where a connection was lost before and its node
- * is not one to evict; 08007 where the outcome is not known, or nodes differ
- * and cannot be evicted.
+ * was committed anywhere; 08006 where a connection was lost before; 08007 where
+ * the outcome is not known, or nodes differ and cannot be evicted.
  */
 extern void plshard_commit_remote(HTAB *written);
 
