@@ -31,7 +31,9 @@ CREATE FOREIGN DATA WRAPPER plshard VALIDATOR plshard.fdw_validator;
 
 --
 -- The registry's tables: keyed by the server's option cluster_id, so that they
--- survive dump and restore, pg_upgrade and ALTER SERVER ... RENAME.
+-- survive dump and restore, pg_upgrade and ALTER SERVER ... RENAME.  There are no
+-- foreign keys, since pg_restore --jobs loads an extension's tables in any order:
+-- what changes the tables keeps them consistent, under the lock of the cluster's row.
 --
 CREATE TABLE plshard.cluster (
 	cluster_id	uuid PRIMARY KEY,
@@ -40,7 +42,7 @@ CREATE TABLE plshard.cluster (
 );
 
 CREATE TABLE plshard.node (
-	cluster_id	uuid NOT NULL REFERENCES plshard.cluster ON DELETE CASCADE,
+	cluster_id	uuid NOT NULL,
 	node_id		int NOT NULL,					-- 1, 2, ... in the order added; never used again
 	node_name	name NOT NULL,
 	conninfo	text NOT NULL,
@@ -54,7 +56,7 @@ CREATE TABLE plshard.node (
 CREATE SEQUENCE plshard.shard_id_seq START 10000;
 
 CREATE TABLE plshard.shard (
-	cluster_id	uuid NOT NULL REFERENCES plshard.cluster ON DELETE CASCADE,
+	cluster_id	uuid NOT NULL,
 	shard_id	bigint NOT NULL,
 	min_value	int NOT NULL,
 	max_value	int NOT NULL CHECK (max_value >= min_value),
@@ -68,21 +70,19 @@ CREATE TABLE plshard.placement (
 	node_id		int NOT NULL,
 	state		text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'inactive', 'copying')),
 	PRIMARY KEY (cluster_id, shard_id, position),
-	UNIQUE (cluster_id, shard_id, node_id),
-	FOREIGN KEY (cluster_id, shard_id) REFERENCES plshard.shard ON DELETE CASCADE,
-	FOREIGN KEY (cluster_id, node_id) REFERENCES plshard.node
+	UNIQUE (cluster_id, shard_id, node_id)
 );
 
 -- What deploy and distribute_table ran, in order: each row is one SQL command.
 CREATE TABLE plshard.ddl (
-	cluster_id	uuid NOT NULL REFERENCES plshard.cluster ON DELETE CASCADE,
+	cluster_id	uuid NOT NULL,
 	ddl_id		bigint GENERATED ALWAYS AS IDENTITY,
 	command		text NOT NULL,
 	PRIMARY KEY (cluster_id, ddl_id)
 );
 
 CREATE TABLE plshard.distributed_table (
-	cluster_id	uuid NOT NULL REFERENCES plshard.cluster ON DELETE CASCADE,
+	cluster_id	uuid NOT NULL,
 	relation	regclass NOT NULL,
 	key_column	name NOT NULL,
 	PRIMARY KEY (cluster_id, relation)
@@ -126,9 +126,13 @@ BEGIN
 		SELECT array_agg(c.cluster_id) INTO gone
 			FROM plshard.cluster c
 			WHERE NOT EXISTS (SELECT FROM plshard.clusters v WHERE v.cluster_id = c.cluster_id);
-		-- shards first: their placements refer to the nodes that go next
-		DELETE FROM plshard.shard WHERE cluster_id = ANY (gone);
+		-- the cluster first: that waits for whoever changes it
 		DELETE FROM plshard.cluster WHERE cluster_id = ANY (gone);
+		DELETE FROM plshard.node WHERE cluster_id = ANY (gone);
+		DELETE FROM plshard.shard WHERE cluster_id = ANY (gone);
+		DELETE FROM plshard.placement WHERE cluster_id = ANY (gone);
+		DELETE FROM plshard.ddl WHERE cluster_id = ANY (gone);
+		DELETE FROM plshard.distributed_table WHERE cluster_id = ANY (gone);
 	END IF;
 	DELETE FROM plshard.distributed_table
 		WHERE relation IN (SELECT objid FROM pg_event_trigger_dropped_objects()

@@ -1,7 +1,8 @@
 /*
  * compile.c
  *
- * A pg_proc row, or the text of a DO, made a PlshardFunction.
+ * A pg_proc row, or the text of a DO, made a PlshardFunction.  signature.c
+ * reads what the row says of arguments and result.
  *
  * The function's context is born below the caller's and moves below
  * CacheMemoryContext when compilation has succeeded.  The current context
@@ -16,13 +17,12 @@
 #include "query.h"
 #include "reduce.h"
 #include "route.h"
+#include "signature.h"
 #include "validate.h"
 
 #include "access/htup_details.h"
-#include "access/relation.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -35,20 +35,12 @@ typedef struct Compiler
 	PlshardFunction *function;
 	MemoryContext work;
 	ErrorContextCallback callback;
+	int			reading;		/* see plshard_begin_reading */
 	AstBody    *body;
+	Signature	signature;		/* of a DO: empty */
 	bool		validating;		/* for CREATE FUNCTION, without a call */
-	bool		types_unknown;	/* ... and it is polymorphic: only syntax can be checked */
-	bool		result_unknown; /* ... or returns a record, whose columns a call says */
 	bool		is_inline;
-
-	/* from pg_proc */
 	bool		is_volatile;
-	bool		is_procedure;
-	bool		is_record;		/* its columns come from the call */
-	int			nall;			/* all arguments, with OUT ones */
-	Oid		   *all_types;
-	char	  **all_names;		/* or NULL */
-	char	   *all_modes;		/* or NULL: all IN */
 } Compiler;
 
 #define errposition_at(c, offset) plshard_errposition((c)->function->source, (offset))
@@ -91,6 +83,39 @@ compile_error_callback(void *arg)
 		errcontext("compilation of plshard function \"%s\"", c->function->name);
 }
 
+/* Gives errors that know nothing of the body a position in it. */
+typedef struct PositionErrors
+{
+	ErrorContextCallback callback;
+	const char *source;
+	int			location;		/* -1: none */
+} PositionErrors;
+
+static void
+position_error_callback(void *arg)
+{
+	const PositionErrors *errors = arg;
+
+	plshard_errposition(errors->source, errors->location);
+}
+
+static void
+push_position(PositionErrors *errors, const Compiler *c, int location)
+{
+	errors->source = c->function->source;
+	errors->location = location;
+	errors->callback.callback = position_error_callback;
+	errors->callback.arg = errors;
+	errors->callback.previous = error_context_stack;
+	error_context_stack = &errors->callback;
+}
+
+static void
+pop_position(PositionErrors *errors)
+{
+	error_context_stack = errors->callback.previous;
+}
+
 /* Creates the function's context; the current one becomes the compiler's own. */
 static void
 begin_compile(Compiler *c, const char *source, const char *name)
@@ -115,138 +140,19 @@ begin_compile(Compiler *c, const char *source, const char *name)
 	c->callback.arg = c;
 	c->callback.previous = error_context_stack;
 	error_context_stack = &c->callback;
+	c->reading = plshard_begin_reading();
 }
 
 static void
 end_compile(Compiler *c, MemoryContext caller)
 {
+	AtEOXact_GUC(true, c->reading);
 	error_context_stack = c->callback.previous;
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(c->work);
 }
 
-/* ---- the signature ---- */
-
-/* Remembers what a type's values look like, down to PostgreSQL's own types. */
-static void
-depend_on_type(Compiler *c, Oid type)
-{
-	PlshardFunction *function = c->function;
-	TypeDependency *dependency;
-	uint32		hash;
-	Oid			relation;
-	Oid			inner;
-	ListCell   *lc;
-	MemoryContext old;
-
-	if (type < FirstUnpinnedObjectId)
-		return;
-	hash = GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(type));
-	relation = get_typ_typrelid(type);
-	foreach(lc, function->type_dependencies)
-	{
-		dependency = lfirst(lc);
-		if (dependency->type_hash == hash && dependency->relation == relation)
-			return;
-	}
-
-	old = MemoryContextSwitchTo(function->context);
-	dependency = palloc(sizeof(TypeDependency));
-	dependency->type_hash = hash;
-	dependency->relation = relation;
-	function->type_dependencies = lappend(function->type_dependencies, dependency);
-	MemoryContextSwitchTo(old);
-
-	if (OidIsValid(relation))
-	{
-		Relation	rel = relation_open(relation, AccessShareLock);
-
-		for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
-		{
-			Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(rel), i);
-
-			if (!attr->attisdropped)
-				depend_on_type(c, attr->atttypid);
-		}
-		relation_close(rel, AccessShareLock);
-	}
-	if (OidIsValid(inner = get_element_type(type)))
-		depend_on_type(c, inner);
-	inner = getBaseType(type);
-	if (inner != type)
-		depend_on_type(c, inner);
-}
-
-static void
-check_argument_type(Oid type)
-{
-	if (get_typtype(type) == TYPTYPE_PSEUDO)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("plshard functions cannot accept type %s", format_type_be(type))));
-}
-
-static Oid
-value_collation(Oid type, Oid input_collation)
-{
-	Oid			collation = get_typcollation(type);
-
-	return OidIsValid(collation) && OidIsValid(input_collation) ? input_collation : collation;
-}
-
-/*
- * The arguments' values, with room for the body's LETs.  In a validator the
- * types of polymorphic ones are not known; any one stands for them.
- */
-static void
-compile_arguments(Compiler *c, HeapTuple proc_tuple, FunctionCallInfo fcinfo)
-{
-	PlshardFunction *function = c->function;
-	int			nlets = 0;
-	int			n = 0;
-
-	for (AstLet *let = c->body->lets; let != NULL; let = let->next)
-		nlets++;
-	if (!c->is_inline)
-		c->nall = get_func_arg_info(proc_tuple, &c->all_types, &c->all_names, &c->all_modes);
-
-	for (int i = 0; i < c->nall; i++)
-		if (IsPolymorphicType(c->all_types[i]) && c->validating)
-		{
-			c->types_unknown = true;
-			c->all_types[i] = INT4OID;
-		}
-	if (c->nall > 0 && !c->validating &&
-		!resolve_polymorphic_argtypes(c->nall, c->all_types, c->all_modes,
-									  fcinfo->flinfo->fn_expr))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("could not determine actual argument types of polymorphic function \"%s\"",
-						function->name)));
-
-	function->values = MemoryContextAllocZero(function->context,
-											  (c->nall + nlets + 1) * sizeof(FunctionValue));
-	for (int i = 0; i < c->nall; i++)
-	{
-		FunctionValue *value = &function->values[n];
-
-		if (c->all_modes != NULL && (c->all_modes[i] == PROARGMODE_OUT ||
-									 c->all_modes[i] == PROARGMODE_TABLE))
-			continue;
-		check_argument_type(c->all_types[i]);
-		depend_on_type(c, c->all_types[i]);
-		if (c->all_names != NULL && c->all_names[i][0] != '\0')
-			value->name = MemoryContextStrdup(function->context, c->all_names[i]);
-		value->type = c->all_types[i];
-		value->typmod = -1;
-		value->collation = value_collation(value->type, fcinfo->fncollation);
-		value->is_row = type_is_rowtype(value->type);
-		n++;
-	}
-	function->nargs = n;
-	function->lets = MemoryContextAllocZero(function->context,
-											(nlets + 1) * sizeof(FunctionLet));
-}
+/* ---- statements ---- */
 
 /* The values that can be named behind the LETs compiled so far. */
 static ValueScope *
@@ -261,96 +167,6 @@ make_scope(PlshardFunction *function)
 	return scope;
 }
 
-/* The name of a scalar's column: its only OUT argument's, else the function's. */
-static const char *
-scalar_column_name(Compiler *c)
-{
-	for (int i = 0; i < c->nall; i++)
-		if (c->all_modes != NULL && c->all_names != NULL && c->all_names[i][0] != '\0' &&
-			(c->all_modes[i] == PROARGMODE_OUT || c->all_modes[i] == PROARGMODE_INOUT ||
-			 c->all_modes[i] == PROARGMODE_TABLE))
-			return c->all_names[i];
-	return c->function->name;
-}
-
-static void
-compile_result(Compiler *c, Form_pg_proc proc, FunctionCallInfo fcinfo)
-{
-	PlshardFunction *function = c->function;
-	TypeFuncClass class;
-	TupleDesc	desc = NULL;
-	Oid			type;
-	MemoryContext old;
-
-	if (proc->prorettype == TRIGGEROID || proc->prorettype == EVENT_TRIGGEROID)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("plshard functions cannot be triggers")));
-	function->returns_set = proc->proretset;
-	if (c->types_unknown)
-	{
-		c->result_unknown = true;
-		return;
-	}
-
-	if (proc->prorettype == VOIDOID && proc->proretset)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("plshard functions cannot return a set of void")));
-	class = get_call_result_type(fcinfo, &type, &desc);
-	switch (class)
-	{
-		case TYPEFUNC_SCALAR:
-			if (type == VOIDOID)
-				return;
-			if (get_typtype(type) == TYPTYPE_PSEUDO)
-				break;
-			function->return_kind = RETURN_SCALAR;
-			function->return_type = type;
-			desc = CreateTemplateTupleDesc(1);
-			TupleDescInitEntry(desc, 1, scalar_column_name(c), type, -1, 0);
-			TupleDescInitEntryCollation(desc, 1, get_typcollation(type));
-			break;
-
-		case TYPEFUNC_COMPOSITE:
-			function->return_kind = RETURN_ROW;
-			break;
-
-		case TYPEFUNC_COMPOSITE_DOMAIN:
-			function->return_kind = RETURN_ROW;
-			function->return_domain = type;
-			break;
-
-		case TYPEFUNC_RECORD:
-			if (c->validating)
-			{
-				c->result_unknown = true;
-				return;
-			}
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("function returning record called in context that cannot accept type record"),
-					 errhint("Call it in FROM, with a column definition list.")));
-
-		case TYPEFUNC_OTHER:
-			break;
-	}
-	if (desc == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("plshard functions cannot return type %s", format_type_be(type))));
-
-	depend_on_type(c, type);
-	for (int i = 0; i < desc->natts; i++)
-		if (!TupleDescAttr(desc, i)->attisdropped)
-			depend_on_type(c, TupleDescAttr(desc, i)->atttypid);
-	old = MemoryContextSwitchTo(function->context);
-	function->return_desc = BlessTupleDesc(CreateTupleDescCopy(desc));
-	MemoryContextSwitchTo(old);
-}
-
-/* ---- statements ---- */
-
 static int
 parse_timeout(Compiler *c)
 {
@@ -361,7 +177,8 @@ parse_timeout(Compiler *c)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid TIMEOUT: \"%s\"", c->body->timeout),
-				 hint ? errhint("%s", _(hint)) : 0,
+				 hint ? errhint("%s", _(hint))
+				 : errhint("Give a time with its unit, like '2 s' or '500 ms'."),
 				 errposition_at(c, c->body->timeout_location)));
 	if (ms <= 0)
 		ereport(ERROR,
@@ -375,18 +192,16 @@ static void
 compile_cluster(Compiler *c)
 {
 	AstName    *cluster = &c->body->cluster;
+	PositionErrors errors;
 
 	if (cluster->name == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("the function does not name a cluster"),
 				 errhint("Add a statement CLUSTER 'name';.")));
-	c->function->server = plshard_cluster_oid(cluster->name, true);
-	if (!OidIsValid(c->function->server))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("cluster \"%s\" does not exist", cluster->name),
-				 errposition_at(c, cluster->location)));
+	push_position(&errors, c, cluster->location);
+	c->function->server = plshard_cluster_oid(cluster->name, false);
+	pop_position(&errors);
 }
 
 /* READ, WRITE, LOCK SHARD, ON FAILURE SKIP, TIMEOUT. */
@@ -416,6 +231,16 @@ compile_modes(Compiler *c)
 		function->timeout = parse_timeout(c);
 }
 
+static int
+count_lets(const AstBody *body)
+{
+	int			n = 0;
+
+	for (const AstLet *let = body->lets; let != NULL; let = let->next)
+		n++;
+	return n;
+}
+
 static void
 compile_let(Compiler *c, AstLet *let)
 {
@@ -431,7 +256,7 @@ compile_let(Compiler *c, AstLet *let)
 				 errmsg("\"%s\" is already an argument or LET of this function", let->name.name),
 				 errposition_at(c, let->name.location)));
 
-	if (c->types_unknown)
+	if (c->signature.types_unknown)
 	{
 		plshard_check_exprs(function->source, let->expr);
 		value->type = INT4OID;
@@ -458,8 +283,8 @@ compile_let(Compiler *c, AstLet *let)
 
 		plshard_lookup_type(function->source, let->type, &type, &typmod);
 		plshard_depend_on_search_path(function);
-		depend_on_type(c, type);
-		if (!c->types_unknown &&
+		plshard_depend_on_type(c->function, type);
+		if (!c->signature.types_unknown &&
 			!plshard_compile_cast(function, value->type, value->typmod, value->collation,
 								  type, typmod, COERCION_PLPGSQL, &compiled->cast))
 			ereport(ERROR,
@@ -502,15 +327,6 @@ lookup_argument(Compiler *c, const AstArg *arg)
 	return value;
 }
 
-/* Gives an error about a key, which knows nothing of the body, its position. */
-static void
-key_error_callback(void *arg)
-{
-	const LocalExpr *key = ((void **) arg)[1];
-
-	plshard_errposition(((PlshardFunction **) arg)[0]->source, key->location);
-}
-
 static void
 compile_hash(Compiler *c)
 {
@@ -523,16 +339,12 @@ compile_hash(Compiler *c)
 											  keys->nexprs * sizeof(ShardHash));
 	for (int i = 0; i < keys->nexprs; i++)
 	{
-		void	   *key[2] = {function, &keys->exprs[i]};
-		ErrorContextCallback callback;
+		PositionErrors errors;
 
-		callback.callback = key_error_callback;
-		callback.arg = key;
-		callback.previous = error_context_stack;
-		error_context_stack = &callback;
+		push_position(&errors, c, keys->exprs[i].location);
 		plshard_shard_hash_init(&function->hashes[i], keys->exprs[i].type,
 								keys->exprs[i].collation, function->context);
-		error_context_stack = callback.previous;
+		pop_position(&errors);
 	}
 }
 
@@ -549,7 +361,7 @@ compile_run_on(Compiler *c)
 		function->keys = plshard_value_expr(function, lookup_argument(c, body->run_on_arg));
 	else if (body->run_on == RUN_ON_HASH || body->run_on == RUN_ON_FUNCTION)
 	{
-		if (c->types_unknown)
+		if (c->signature.types_unknown)
 			plshard_check_exprs(function->source, body->run_on_expr);
 		else if (body->run_on == RUN_ON_HASH)
 			compile_hash(c);
@@ -558,7 +370,7 @@ compile_run_on(Compiler *c)
 												   body->run_on_expr, true);
 	}
 
-	if (c->types_unknown || (body->run_on != RUN_ON_ARG && body->run_on != RUN_ON_FUNCTION))
+	if (c->signature.types_unknown || (body->run_on != RUN_ON_ARG && body->run_on != RUN_ON_FUNCTION))
 		return;
 	type = getBaseType(function->keys->exprs[0].type);
 	if (type != INT2OID && type != INT4OID && type != INT8OID)
@@ -573,13 +385,6 @@ compile_run_on(Compiler *c)
 
 /* ---- the remote statement ---- */
 
-static bool
-is_input(Compiler *c, int arg)
-{
-	return c->all_modes == NULL || (c->all_modes[arg] != PROARGMODE_OUT &&
-									c->all_modes[arg] != PROARGMODE_TABLE);
-}
-
 /*
  * The call of TARGET, or of the function of the same name.  A procedure is also
  * given places for its OUT arguments.
@@ -588,6 +393,7 @@ static char *
 compile_call(Compiler *c, TupleDesc columns, bool scalar, List **params)
 {
 	PlshardFunction *function = c->function;
+	const Signature *signature = &c->signature;
 	AstBody    *body = c->body;
 	RemoteArg  *args;
 	RemoteCallForm form;
@@ -596,35 +402,35 @@ compile_call(Compiler *c, TupleDesc columns, bool scalar, List **params)
 
 	for (AstArg *arg = body->target_args; arg != NULL; arg = arg->next)
 		nargs++;
-	args = palloc0((nargs + c->nall + 1) * sizeof(RemoteArg));
+	args = palloc0((nargs + signature->nargs + 1) * sizeof(RemoteArg));
 	nargs = 0;
 	for (AstArg *arg = body->target_args; arg != NULL; arg = arg->next)
 		args[nargs++].value = lookup_argument(c, arg);
-	for (int i = 0; i < c->nall; i++)
+	for (int i = 0; i < signature->nargs; i++)
 	{
-		if (is_input(c, i))
+		if (plshard_is_input(signature, i))
 		{
 			if (!body->target_has_args)
 			{
 				args[nargs].value = value++;
-				args[nargs++].variadic = c->all_modes && c->all_modes[i] == PROARGMODE_VARIADIC;
+				args[nargs++].variadic = signature->modes && signature->modes[i] == PROARGMODE_VARIADIC;
 			}
 		}
-		else if (c->is_procedure)
+		else if (signature->is_procedure)
 		{
 			args[nargs].value = -1;
-			args[nargs++].type = c->all_types[i];
+			args[nargs++].type = signature->types[i];
 		}
 	}
 
-	if (c->is_procedure)
+	if (signature->is_procedure)
 		form = REMOTE_PROCEDURE;
 	else if (columns == NULL)
 		form = REMOTE_VOID;
 	else if (scalar)
 		form = function->returns_set || body->reduce_query.length > 0 ? REMOTE_VALUES : REMOTE_VALUE;
 	else
-		form = c->is_record ? REMOTE_RECORDS : REMOTE_ROWS;
+		form = signature->is_record ? REMOTE_RECORDS : REMOTE_ROWS;
 	return plshard_call_sql(function->scope, form, body->target_schema.name,
 							body->target_name.name ? body->target_name.name : function->name,
 							nargs, args, columns, params);
@@ -658,6 +464,7 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 
 	query->id = plshard_next_query_id();
 	query->sql = MemoryContextStrdup(function->context, sql);
+	query->is_call = body->sql.length == 0;
 	query->nparams = list_length(params);
 	query->param_types = types = MemoryContextAlloc(function->context,
 													(query->nparams + 1) * sizeof(Oid));
@@ -676,7 +483,7 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 	}
 
 	/* only a call casts its columns: other statements may return what they like */
-	if (decoder != NULL && body->sql.length == 0 && !c->is_procedure &&
+	if (decoder != NULL && body->sql.length == 0 && !c->signature.is_procedure &&
 		plshard_decodes_binary(decoder))
 		query->result_format = 1;
 }
@@ -695,7 +502,7 @@ compile_rows(Compiler *c)
 	{
 		Reduce	   *reduce = MemoryContextAllocZero(function->context, sizeof(Reduce));
 
-		if (c->is_inline || (columns == NULL && !c->result_unknown))
+		if (c->is_inline || (columns == NULL && !c->signature.result_unknown))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 					 errmsg("REDUCE needs a function that returns something"),
@@ -709,7 +516,7 @@ compile_rows(Compiler *c)
 			columns = plshard_reduce_columns(function->source, body->reduce_columns);
 			plshard_depend_on_search_path(function);
 			for (int i = 0; i < columns->natts; i++)
-				depend_on_type(c, TupleDescAttr(columns, i)->atttypid);
+				plshard_depend_on_type(c->function, TupleDescAttr(columns, i)->atttypid);
 			scalar = columns->natts == 1;
 		}
 		else if (body->sql.length > 0)
@@ -732,7 +539,7 @@ compile_rows(Compiler *c)
 	}
 
 	compile_query(c, columns, scalar, decoder);
-	if (function->reduce != NULL && decoder != NULL && !c->result_unknown)
+	if (function->reduce != NULL && decoder != NULL && !c->signature.result_unknown)
 		plshard_reduce_prepare(function, decoder->desc);
 }
 
@@ -774,19 +581,11 @@ compile_proc(Compiler *c, HeapTuple proc_tuple, FunctionCallInfo fcinfo)
 	function->signature = MemoryContextStrdup(function->context, format_procedure(proc->oid));
 	MemoryContextSetIdentifier(function->context, function->signature);
 	function->proc_hash = GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(proc->oid));
-	c->is_procedure = proc->prokind == PROKIND_PROCEDURE;
 	c->is_volatile = proc->provolatile == PROVOLATILE_VOLATILE;
 
 	c->body = plshard_parse_body(function->source, false);
-	compile_arguments(c, proc_tuple, fcinfo);
-	c->is_record = proc->prorettype == RECORDOID && function->nargs == c->nall;
-	if (c->is_record && c->all_modes != NULL)
-	{
-		for (int i = 0; i < c->nall; i++)
-			if (c->all_modes[i] == PROARGMODE_INOUT)
-				c->is_record = false;
-	}
-	compile_result(c, proc, fcinfo);
+	plshard_read_signature(&c->signature, function, proc_tuple, fcinfo, c->validating,
+						   count_lets(c->body));
 	compile_body(c);
 }
 
@@ -813,7 +612,7 @@ plshard_compile_inline(const char *source)
 	begin_compile(&c, source, NULL);
 	c.function->signature = "inline_code_block";
 	c.body = plshard_parse_body(c.function->source, false);
-	compile_arguments(&c, NULL, NULL);
+	plshard_make_values(c.function, 0, count_lets(c.body));
 	compile_body(&c);
 	end_compile(&c, caller);
 	return c.function;
@@ -827,6 +626,7 @@ plshard_check_definition(HeapTuple proc_tuple)
 	Compiler	c = {0};
 	FmgrInfo	flinfo;
 	ClusterMap *map;
+	PositionErrors errors;
 
 	LOCAL_FCINFO(fcinfo, 0);
 
@@ -838,8 +638,12 @@ plshard_check_definition(HeapTuple proc_tuple)
 
 	c.validating = true;
 	compile_proc(&c, proc_tuple, fcinfo);
+	push_position(&errors, &c, c.body->cluster.location);
 	map = plshard_cluster_map(c.function->server);
+	pop_position(&errors);
+	push_position(&errors, &c, c.body->run_on == RUN_ON_NONE ? -1 : c.body->run_on_location);
 	plshard_check_route(map, c.function->run_on, c.function->run_on_shard);
+	pop_position(&errors);
 	plshard_check_key_family(map, c.function);
 	end_compile(&c, caller);
 	MemoryContextDelete(c.function->context);

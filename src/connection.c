@@ -13,6 +13,7 @@
 #include "connection.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "node_schema.h"
 #include "pgtime.h"
 #include "remote_error.h"
 #include "settings.h"
@@ -39,12 +40,14 @@ typedef struct PreparedStatement
 static HTAB *connections = NULL;
 
 /*
- * What is set on every session of ours, in one round trip.  Text travels as
+ * What is asked and set on every session of ours, in one round trip.  %s is the
+ * cluster's epoch sequence: a server without it has lost its data.  Text travels as
  * the same on both sides; nothing is written unless a write says so; a session
  * whose front has gone ends soon, also while it computes.
  */
-static const char *const setup_sql =
+static const char setup_sql[] =
 "SELECT pg_catalog.current_setting('search_path'), "
+"pg_catalog.to_regclass(%s) IS NOT NULL, "
 "pg_catalog.set_config('default_transaction_read_only', 'on', false), "
 "pg_catalog.set_config('datestyle', 'ISO', false), "
 "pg_catalog.set_config('intervalstyle', 'postgres', false), "
@@ -220,6 +223,7 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 {
 	NodeConninfo info;
 	uint64		generation = plshard_conninfo_generation;
+	char	   *sequence;
 
 	Assert(conn->pg == NULL);
 	plshard_build_conninfo(map, node, conn->key.userid, &info);
@@ -228,6 +232,9 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	conn->message = NULL;
 	conn->base_path = NULL;
 	conn->epoch_sql = NULL;
+	sequence = plshard_epoch_sequence(map);
+	conn->epoch_sequence = MemoryContextStrdup(conn->context, sequence);
+	pfree(sequence);
 	conn->pending = NULL;
 	conn->pending_size = 0;
 	strlcpy(conn->node_name, map->nodes[node].name, NAMEDATALEN);
@@ -352,6 +359,7 @@ static void
 begin_setup(NodeConn *conn)
 {
 	NodeConninfo info = {0};
+	char	   *sql;
 
 	info.password_required = conn->password_required;
 	PG_TRY();
@@ -371,7 +379,9 @@ begin_setup(NodeConn *conn)
 		return;
 	}
 	conn->poll_events = 0;
-	plshard_conn_send_plain(conn, setup_sql, PENDING_SETUP, NULL, 0, false);
+	sql = psprintf(setup_sql, quote_literal_cstr(conn->epoch_sequence));
+	plshard_conn_send_plain(conn, sql, PENDING_SETUP, NULL, 0, false);
+	pfree(sql);
 	plshard_conn_send_sync(conn, NULL);
 }
 
@@ -389,6 +399,7 @@ finish_setup(NodeConn *conn, const PGresult *result)
 		return;
 	}
 	conn->base_path = MemoryContextStrdup(conn->context, PQgetvalue(result, 0, 0));
+	conn->has_schema = PQgetvalue(result, 0, 1)[0] == 't';
 	plshard_conn_forget_settings(conn);
 	conn->path_shard = PATH_BASE;
 	conn->statement_timeout = 0;

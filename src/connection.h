@@ -101,7 +101,9 @@ typedef struct NodeConn
 	/* session state on the node */
 	int64		path_shard;		/* whose search_path is set; see PATH_ */
 	char	   *base_path;		/* the session's own search_path */
+	char	   *epoch_sequence; /* quoted: the cluster's, on the node */
 	char	   *epoch_sql;		/* compares the node's epoch, made on first use */
+	bool		has_schema;		/* the node has the cluster's objects: it is no empty server */
 	int			statement_timeout;	/* ms; 0 the session's own, -1 unknown */
 	const void *timezone;		/* the front's that was set; NULL unknown */
 

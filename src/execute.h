@@ -23,6 +23,7 @@ typedef struct RemoteQuery
 	int			nparams;
 	const Oid  *param_types;	/* 0: the node infers it (the text has a cast) */
 	int			result_format;	/* 0 text, 1 binary: for all columns */
+	bool		is_call;		/* of a function that must be on the nodes */
 } RemoteQuery;
 
 /* Values of a remote statement's parameters, as PQsendQueryPrepared takes them. */

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "call.h"
+#include "cluster_admin.h"
 #include "funccache.h"
 
 #include <ctype.h>
@@ -76,7 +77,7 @@ parse_call(char *text)
 		if (query->utilityStmt != NULL && IsA(query->utilityStmt, CallStmt))
 			node = (Node *) ((CallStmt *) query->utilityStmt)->funcexpr;
 		else if (list_length(query->targetList) == 1 && query->rtable == NIL &&
-				 !query->hasSubLinks)
+				 !query->hasSubLinks && !query->hasAggs && !query->hasWindowFuncs)
 			node = (Node *) linitial_node(TargetEntry, query->targetList)->expr;
 	}
 	error_context_stack = callback.previous;
@@ -196,6 +197,7 @@ plshard_explain_call(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 	bool		has_null = false;
 
+	plshard_refuse_nulls(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	expr = parse_call(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	acl = object_aclcheck(ProcedureRelationId, expr->funcid, GetUserId(), ACL_EXECUTE);

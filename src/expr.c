@@ -18,6 +18,7 @@
 #include "expr.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -31,8 +32,20 @@
 #include "parser/parser.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+
+int
+plshard_begin_reading(void)
+{
+	int			level = NewGUCNestLevel();
+
+	if (!standard_conforming_strings)
+		(void) set_config_option("standard_conforming_strings", "on", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
 
 /* ---- positions ---- */
 
@@ -140,16 +153,16 @@ pre_column_ref(ParseState *pstate, ColumnRef *cref)
 	return param;
 }
 
-/* A plain name where there is no table can only have meant a value. */
+/* A name where there is no table can only have meant a value. */
 static Node *
 post_column_ref(ParseState *pstate, ColumnRef *cref, Node *var)
 {
 	if (var == NULL && pstate->p_rtable == NIL && pstate->parentParseState == NULL &&
-		list_length(cref->fields) == 1 && IsA(linitial(cref->fields), String))
+		!IsA(llast(cref->fields), A_Star))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("\"%s\" is not an argument of this function",
-						strVal(linitial(cref->fields))),
+						NameListToString(cref->fields)),
 				 parser_errposition(pstate, cref->location)));
 	return NULL;
 }

@@ -88,4 +88,11 @@ extern void plshard_set_value(PlshardCall *call, int value, NullableDatum datum)
 extern SPIPlanPtr plshard_keep_plan(const char *text, RawParseMode mode,
 									const ValueScope *scope, MemoryContext owner);
 
+/*
+ * Bodies are read with standard_conforming_strings = on, whatever the session
+ * has.  Returns the nest level to end that with AtEOXact_GUC(true, level); the
+ * end of a failed (sub)transaction does so as well.
+ */
+extern int	plshard_begin_reading(void);
+
 #endif							/* PLSHARD_EXPR_H */

@@ -95,7 +95,8 @@ skip_shard(Execution *e, Task *task)
 			(errcode(ERRCODE_CONNECTION_FAILURE),
 			 errmsg("shard " INT64_FORMAT " was left out: no placement of it answers",
 					e->map->shards[task->shard].id),
-			 task->conn->message ? errdetail_internal("%s", task->conn->message) : 0));
+			 task->conn && task->conn->message ?
+			 errdetail_internal("%s", task->conn->message) : 0));
 }
 
 /*
@@ -273,7 +274,10 @@ try_read(Execution *e, CallRequest *request)
 		task->target = i;
 		task->shard = request->targets[i].shard;
 		task->deliver = true;
-		start_read(e, task);
+		if (request->skip_failures && e->map->shards[task->shard].nactive == 0)
+			skip_shard(e, task);
+		else
+			start_read(e, task);
 	}
 	do
 	{

@@ -15,6 +15,7 @@
 #include "reduce.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "parser/analyze.h"
@@ -23,6 +24,7 @@
 #include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
@@ -155,8 +157,7 @@ prepare_casts(PlshardFunction *function, TupleDesc output)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("REDUCE does not return what the function declares"),
-				 errdetail("The query returns %d columns, declared are %d.",
-						   output->natts, column),
+				 errdetail("The number of columns is %d, declared is %d.", output->natts, column),
 				 plshard_errposition(function->source, reduce->span.start)));
 
 	old = MemoryContextSwitchTo(function->context);
@@ -191,6 +192,7 @@ plshard_reduce_prepare(PlshardFunction *function, TupleDesc columns)
 	CachedPlanSource *plan_source;
 	MemoryContext old;
 	char	   *text;
+	int			reading;
 
 	if (reduce->plan != NULL)
 	{
@@ -200,6 +202,7 @@ plshard_reduce_prepare(PlshardFunction *function, TupleDesc columns)
 	}
 
 	/* by itself first: SPI would take the positions of errors for its own */
+	reading = plshard_begin_reading();
 	environment = create_queryEnv();
 	register_ENR(environment, make_result_relation(columns, NULL));
 	raw = parse_query(function->source, reduce->span, &text);
@@ -226,6 +229,7 @@ plshard_reduce_prepare(PlshardFunction *function, TupleDesc columns)
 	reduce->columns = CreateTupleDescCopy(columns);
 	reduce->plan = plan;
 	MemoryContextSwitchTo(old);
+	AtEOXact_GUC(true, reading);
 }
 
 /* ---- running ---- */
@@ -319,6 +323,14 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
+/* During a call, positions in the body are not positions in the caller's query. */
+static void
+reduce_error_callback(void *arg)
+{
+	if (geterrposition() > 0)
+		function_parse_error_transpose(((PlshardFunction *) arg)->source);
+}
+
 static void
 receiver_nothing(DestReceiver *self)
 {
@@ -331,8 +343,13 @@ plshard_reduce(PlshardCall *call, Tuplestorestate *gathered, TupleDesc columns,
 	PlshardFunction *function = call->function;
 	ReduceReceiver receiver = {0};
 	SPIExecuteOptions options = {0};
+	ErrorContextCallback callback;
 	int			result;
 
+	callback.callback = reduce_error_callback;
+	callback.arg = function;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
 	plshard_reduce_prepare(function, columns);
 
 	receiver.receiver.receiveSlot = receive_row;
@@ -360,6 +377,7 @@ plshard_reduce(PlshardCall *call, Tuplestorestate *gathered, TupleDesc columns,
 		elog(ERROR, "SPI_execute_plan_extended failed: %s", SPI_result_code_string(result));
 	SPI_finish();
 	plshard_end_evaluation(call);
+	error_context_stack = callback.previous;
 
 	*value = receiver.value;
 	*isnull = receiver.value_isnull;

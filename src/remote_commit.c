@@ -103,8 +103,8 @@ node_matters(const NodeConn *conn, const ClusterMap *map, HTAB *written)
 	hash_seq_init(&status, written);
 	while ((w = hash_seq_search(&status)) != NULL)
 	{
-		if (!matters && w->server_oid == conn->key.server_oid)
-			matters = has_active(map, plshard_cluster_shard_index(map, w->shard_id),
+		if (!matters && w->key.server_oid == conn->key.server_oid)
+			matters = has_active(map, plshard_cluster_shard_index(map, w->key.shard_id),
 								 conn->key.node_id);
 	}
 	return matters;
@@ -129,8 +129,8 @@ all_shards_committed(const Participants *participants, HTAB *written)
 		{
 			const Participant *p = &participants->list[i];
 
-			if (p->state == COMMIT_DONE && p->conn->key.server_oid == w->server_oid)
-				done |= has_active(p->map, plshard_cluster_shard_index(p->map, w->shard_id),
+			if (p->state == COMMIT_DONE && p->conn->key.server_oid == w->key.server_oid)
+				done |= has_active(p->map, plshard_cluster_shard_index(p->map, w->key.shard_id),
 								   p->conn->key.node_id);
 		}
 		all &= done;
@@ -290,7 +290,25 @@ throw_unknown(Participants *participants, const char *detail, const char *cluste
 
 /* ---- the phases ---- */
 
-/* Connections that were lost: left out where others have evicted the node meanwhile. */
+/*
+ * Nothing is lost with a node's connection if its replicas have the work as well:
+ * a dead node is evicted, and the rest commits.  A session that its node has
+ * ended leaves the node as it is, and the transaction undone.
+ */
+static void
+evict_or_throw(const Participant *p)
+{
+	NodeConn   *conn = p->conn;
+	char	   *message;
+
+	if (conn->xact_must_commit || conn->refused ||
+		plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, conn->key.node_id),
+						   conn->key.userid, conn->condemned ? NODE_SILENT : NODE_SUSPECT,
+						   NO_DEADLINE, &message) != NODE_EVICTED)
+		throw_lost(conn);
+}
+
+/* Connections that were lost: left out where their nodes have been evicted. */
 static void
 check_connections(Participants *participants, HTAB *written)
 {
@@ -311,7 +329,7 @@ check_connections(Participants *participants, HTAB *written)
 			continue;
 		}
 		if (node_matters(conn, p->map, written))
-			throw_lost(conn);
+			evict_or_throw(p);
 		conn->xact_lost = false;
 		participants->list[i] = participants->list[--participants->n];
 	}

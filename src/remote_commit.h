@@ -9,11 +9,17 @@
 #include "connection.h"
 #include "utils/hsearch.h"
 
-/* A shard that the current transaction has written: an entry of "written" below. */
-typedef struct WrittenShard
+typedef struct WrittenShardKey
 {
 	Oid			server_oid;
 	int64		shard_id;
+} WrittenShardKey;
+
+/* A shard that the current transaction has written: an entry of "written" below. */
+typedef struct WrittenShard
+{
+	WrittenShardKey key;
+	Oid			userid;			/* as whom; InvalidOid: as several */
 } WrittenShard;
 
 /* Queues RELEASE for the savepoint of the connection's last call, if it has one. */

@@ -38,6 +38,12 @@ where_line(const RemoteErrorContext *where)
 }
 
 void
+plshard_remote_errcontext(const RemoteErrorContext *where)
+{
+	errcontext("%s", where_line(where));
+}
+
+void
 plshard_report_result(int elevel, const PGresult *result, const RemoteErrorContext *where)
 {
 	const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
@@ -50,6 +56,9 @@ plshard_report_result(int elevel, const PGresult *result, const RemoteErrorConte
 	const char *column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME);
 	const char *datatype = PQresultErrorField(result, PG_DIAG_DATATYPE_NAME);
 	const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
+	/* with a position: it is the function that we called, not one that it calls */
+	bool		lacks_function = where->is_call && position != NULL &&
+		plshard_result_sqlstate(result) == ERRCODE_UNDEFINED_FUNCTION;
 
 	ereport(elevel,
 			(errcode(plshard_result_sqlstate(result)),
@@ -57,6 +66,8 @@ plshard_report_result(int elevel, const PGresult *result, const RemoteErrorConte
 			 errmsg("node \"%s\" reported an error without a message",
 					where->node_name ? where->node_name : ""),
 			 detail ? errdetail_internal("%s", detail) : 0,
+			 lacks_function ?
+			 errhint("A function of that name and these argument types must be on the nodes; plshard.deploy creates it there.") :
 			 hint ? errhint("%s", hint) : 0,
 			 context ? errcontext("%s", context) : 0,
 			 errcontext("%s", where_line(where)),

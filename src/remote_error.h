@@ -17,6 +17,7 @@ typedef struct RemoteErrorContext
 	const char *node_name;
 	int64		shard_id;
 	const char *sql;			/* shown as context with position where the node gave one */
+	bool		is_call;		/* "sql" calls a function that must be on the node */
 } RemoteErrorContext;
 
 /* The SQLSTATE of an error result as ereport encodes it; 08006 where there is none. */
@@ -30,6 +31,9 @@ extern int	plshard_result_sqlstate(const PGresult *result);
  */
 extern void plshard_report_result(int elevel, const PGresult *result,
 								  const RemoteErrorContext *where);
+
+/* For error context callbacks: adds the line that says where. */
+extern void plshard_remote_errcontext(const RemoteErrorContext *where);
 
 /* What a node said without failing. */
 typedef struct RemoteNotice

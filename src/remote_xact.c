@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "remote_commit.h"
 #include "remote_xact.h"
 #include "utils/memutils.h"
@@ -139,13 +140,15 @@ plshard_xact_leave(NodeConn *conn)
 void
 plshard_xact_wrote(const ClusterMap *map, int shard)
 {
-	WrittenShard key;
+	WrittenShardKey key;
+	WrittenShard *entry;
+	bool		found;
 
 	if (written == NULL)
 	{
 		HASHCTL		ctl = {0};
 
-		ctl.keysize = sizeof(WrittenShard);
+		ctl.keysize = sizeof(WrittenShardKey);
 		ctl.entrysize = sizeof(WrittenShard);
 		ctl.hcxt = TopTransactionContext;
 		written = hash_create("plshard written shards", 16, &ctl,
@@ -154,7 +157,33 @@ plshard_xact_wrote(const ClusterMap *map, int shard)
 	memset(&key, 0, sizeof(key));
 	key.server_oid = map->server_oid;
 	key.shard_id = map->shards[shard].id;
-	hash_search(written, &key, HASH_ENTER, NULL);
+	entry = hash_search(written, &key, HASH_ENTER, &found);
+	if (!found)
+		entry->userid = GetUserId();
+	else if (entry->userid != GetUserId())
+		entry->userid = InvalidOid;
+}
+
+void
+plshard_xact_refuse_own_locks(const ClusterMap *map, int shard)
+{
+	WrittenShardKey key;
+	WrittenShard *entry;
+
+	if (written == NULL)
+		return;
+	memset(&key, 0, sizeof(key));
+	key.server_oid = map->server_oid;
+	key.shard_id = map->shards[shard].id;
+	entry = hash_search(written, &key, HASH_FIND, NULL);
+	if (entry != NULL && entry->userid != GetUserId())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("role \"%s\" cannot write what another role has written in this transaction",
+						GetUserNameFromId(GetUserId(), false)),
+				 errdetail("Each role has its own connections to the nodes, and would wait for the other's locks on shard " INT64_FORMAT ".",
+						   key.shard_id),
+				 errhint("Write the same key as one role, or commit first.")));
 }
 
 /* ---- rollback ---- */

@@ -37,6 +37,13 @@ extern void plshard_xact_end_call(NodeConn *conn, int savepoint);
 /* The transaction has written on the active placements of a shard. */
 extern void plshard_xact_wrote(const ClusterMap *map, int shard);
 
+/*
+ * To be called before waiting for a lock in a shard: errors 0A000 where this
+ * transaction has written there as another role, so that it may hold the lock
+ * itself.
+ */
+extern void plshard_xact_refuse_own_locks(const ClusterMap *map, int shard);
+
 /* Leaves a node that has been evicted out of the transaction. */
 extern void plshard_xact_leave(NodeConn *conn);
 

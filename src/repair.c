@@ -11,9 +11,6 @@
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "cluster_admin.h"
 #include "compat.h"
 #include "fmgr.h"
@@ -246,47 +243,15 @@ run_list(RepairList *list)
 
 /* ---- plshard.repair ---- */
 
-/*
- * The cluster that a shard belongs to, among those that the user may use;
- * InvalidOid if there is none.
- */
+/* The cluster that a shard belongs to; InvalidOid if there is none. */
 static Oid
 cluster_of_shard(int64 shard_id)
 {
-	Relation	servers = table_open(ForeignServerRelationId, AccessShareLock);
-	Oid			wrapper = get_foreign_data_wrapper_oid(PLSHARD_FDW_NAME, false);
-	TableScanDesc scan = table_beginscan_catalog(servers, 0, NULL);
-	List	   *candidates = NIL;
-	Oid			found = InvalidOid;
-	ListCell   *cell;
-	HeapTuple	row;
+	char	   *name = plshard_catalog_query("SELECT cluster FROM plshard.shards"
+											 " WHERE shard_id = $1::int8", 1,
+											 (const char *[]) {psprintf(INT64_FORMAT, shard_id)});
 
-	while (HeapTupleIsValid(row = heap_getnext(scan, ForwardScanDirection)))
-	{
-		Form_pg_foreign_server server = (Form_pg_foreign_server) GETSTRUCT(row);
-
-		if (server->srvfdw == wrapper &&
-			object_aclcheck(ForeignServerRelationId, server->oid, GetUserId(),
-							ACL_USAGE) == ACLCHECK_OK)
-			candidates = lappend_oid(candidates, server->oid);
-	}
-	table_endscan(scan);
-	table_close(servers, AccessShareLock);
-
-	foreach(cell, candidates)
-	{
-		ForeignServer *server = GetForeignServer(lfirst_oid(cell));
-		ListCell   *option;
-
-		/* clusters of other kinds have neither shard ids nor states */
-		foreach(option, server->options)
-		{
-			if (strcmp(((DefElem *) lfirst(option))->defname, "cluster_id") == 0 &&
-				plshard_cluster_shard_index(plshard_cluster_map(server->serverid), shard_id) >= 0)
-				found = server->serverid;
-		}
-	}
-	return found;
+	return name ? plshard_cluster_oid(name, true) : InvalidOid;
 }
 
 static void

@@ -78,6 +78,8 @@ stream(TableCopy *copy)
 	NodeSession *target = copy->target;
 	size_t		moved = 0;
 
+	plshard_session_check_silence(source);
+	plshard_session_check_silence(target);
 	if ((target->ready & WL_SOCKET_READABLE) && !PQconsumeInput(target->conn))
 		plshard_session_lost(target);
 	if ((source->ready & WL_SOCKET_READABLE) && !PQconsumeInput(source->conn))

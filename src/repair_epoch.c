@@ -7,14 +7,18 @@
  * what the nodes know; no node ever knows an epoch that the registry has
  * passed by, since an epoch is used for one attempt only.
  *
+ * Every writer needs the shard's lock on the source: before the source is told
+ * it waits there, later it is refused.  So no write is missed if the lock
+ * outlives the telling; a source that has restarted has lost it.
+ *
  * Sessions live in a context of their own, below the current one.
  */
 #include "postgres.h"
 
+#include "guard.h"
 #include "locks.h"
 #include "node_schema.h"
 #include "repair_epoch.h"
-#include "session.h"
 #include "utils/memutils.h"
 
 /* How long a node may take to note an epoch, in milliseconds. */
@@ -72,18 +76,42 @@ raise_epoch(const ClusterMap *map, int target_node, int64 seen_epoch, int64 *rai
 	return epoch;
 }
 
+/* Throws an error of raise_epoch again, with what to do about it. */
+static void
+rethrow_with_hint(void)
+{
+	ErrorData  *error = CopyErrorData();
+
+	FlushErrorState();
+	if (error->hint == NULL && !plshard_is_cancel(error))
+		error->hint = pstrdup("Every node with active placements must know of the repair. Start that node, or let a write to one of its shards take it out of the cluster; then repair again.");
+	ReThrowError(error);
+}
+
 RegistryOutcome
 plshard_activate_at_new_epoch(const ClusterMap *map, int64 shard_id, int target_node,
-							  int64 seen_epoch, int64 *raised, char **message)
+							  int64 seen_epoch, NodeSession *source,
+							  int64 *raised, char **message)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(caller, "plshard epoch",
 												  ALLOCSET_SMALL_SIZES);
 	RegistryOutcome outcome;
-	int64		epoch;
+	int64		epoch = 0;
 
 	MemoryContextSwitchTo(context);
-	epoch = raise_epoch(map, target_node, seen_epoch, raised);
+	PG_TRY();
+	{
+		epoch = raise_epoch(map, target_node, seen_epoch, raised);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		rethrow_with_hint();
+	}
+	PG_END_TRY();
+	/* a session that still answers in its transaction has all its locks */
+	(void) plshard_session_query(source, "SELECT", 0, NULL);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 

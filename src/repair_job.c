@@ -28,6 +28,7 @@
 #include "recorded_ddl.h"
 #include "repair_epoch.h"
 #include "repair_job.h"
+#include "replay_enum.h"
 #include "shard_lock.h"
 #include "utils/builtins.h"
 
@@ -222,7 +223,7 @@ rebuild_schema(RepairJob *job, const PGresult *result)
 				 errhint("Look at pg_locks and pg_prepared_xacts on that node.")));
 	}
 
-	job->commands = plshard_recorded_ddl(job->map);
+	job->commands = plshard_merge_enum_values(plshard_recorded_ddl(job->map));
 	await(job, job->target,
 		  psprintf("SET LOCAL lock_timeout = %d;"
 				   "DROP SCHEMA IF EXISTS " PLSHARD_SHARD_SCHEMA_FORMAT " CASCADE;"
@@ -303,8 +304,9 @@ relations_query(const RepairJob *job)
 
 /*
  * The commands that must run on the target before and after the rows arrive:
- * foreign keys go and come back, triggers of users are switched off and on
- * again, rows that recorded commands have inserted go.
+ * foreign keys go and come back, and so do check constraints that old rows need
+ * not meet (NOT VALID); triggers of users are switched off and on again; rows
+ * that recorded commands have inserted go.
  */
 static const char *
 frame_query(const RepairJob *job)
@@ -320,7 +322,8 @@ frame_query(const RepairJob *job)
 					"format('; COMMENT ON CONSTRAINT %%I ON %%s IS %%L', k.conname, r.name,"
 					" obj_description(k.oid, 'pg_constraint')), '') AS after"
 					" FROM pg_constraint k JOIN relation r ON r.oid = k.conrelid"
-					" WHERE k.contype = 'f' AND k.conparentid = 0),"
+					" WHERE k.contype = 'f' AND k.conparentid = 0"
+					" OR k.contype = 'c' AND NOT k.convalidated AND k.coninhcount = 0),"
 					" off AS ("
 					"SELECT format('ALTER TABLE ONLY %%s DISABLE TRIGGER %%I', r.name, t.tgname) AS before,"
 					" format('ALTER TABLE ONLY %%s ENABLE %%sTRIGGER %%I', r.name,"
@@ -417,7 +420,8 @@ activate(RepairJob *job, const PGresult *result)
 		job->map = plshard_cluster_reload(job->server_oid);
 		check_placements(job);
 		switch (plshard_activate_at_new_epoch(job->map, job->shard_id, job->target_node,
-											  job->seen_epoch, &job->raised_epoch, &message))
+											  job->seen_epoch, job->source,
+											  &job->raised_epoch, &message))
 		{
 			case REGISTRY_DONE:
 				job->finished = true;

@@ -83,7 +83,7 @@ derive_decoder(const PGresult *result, MemoryContext context)
 		Oid			type = PQftype(result, i);
 
 		TupleDescInitEntry(desc, i + 1, PQfname(result, i),
-						   plshard_is_wire_type(type) ? type : TEXTOID, -1, 0);
+						   plshard_is_common_type(type) ? type : TEXTOID, -1, 0);
 	}
 	decoder = plshard_make_row_decoder(desc, InvalidOid, context);
 	FreeTupleDesc(desc);
@@ -138,7 +138,9 @@ map_columns(const RowDecoder *decoder, const PGresult *result)
 		if (nfields != 1)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("remote result has %d columns instead of one", nfields)));
+					 errmsg("remote result has %d columns instead of one", nfields),
+					 nfields == 0 ?
+					 errhint("Add RETURNING, or declare that the function returns void.") : 0));
 		return NULL;
 	}
 

@@ -156,7 +156,7 @@ plshard_route(PlshardCall *call)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cluster \"%s\" has no shards yet", map->name),
-				 errhint("Use plshard.create_shards to make them.")));
+				 errhint("Create them by plshard.create_shards.")));
 
 	switch (function->run_on)
 	{

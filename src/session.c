@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "conninfo.h"
+#include "health.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "remote_error.h"
@@ -105,6 +106,8 @@ plshard_session_start(const ClusterMap *map, int node)
 
 	session->context = CurrentMemoryContext;
 	session->fd = PGINVALID_SOCKET;
+	session->map = map;
+	session->node = node;
 	session->node_name = pstrdup(map->nodes[node].name);
 	session->conninfo = palloc0(sizeof(NodeConninfo));
 	plshard_build_conninfo(map, node, GetUserId(), session->conninfo);
@@ -150,6 +153,7 @@ send_now(NodeSession *session, const char *sql, int nparams, const char *const *
 	if (!sent)
 		plshard_session_lost(session);
 	session->ready = 0;
+	session->silent_at = NO_DEADLINE;
 	session->events = WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE;
 }
 
@@ -254,11 +258,24 @@ current_deadline(const NodeSession *session)
 	return session->state == SESSION_IDLE ? NO_DEADLINE : session->deadline;
 }
 
+void
+plshard_session_check_silence(NodeSession *session)
+{
+	if (session->ready != 0 || !deadline_passed(session->silent_at))
+		return;
+	session->silent_at = NO_DEADLINE;
+	if (!plshard_node_answers(session->map, session->node, GetUserId(), NO_DEADLINE))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("node \"%s\" does not answer", session->node_name)));
+}
+
 bool
 plshard_session_poll(NodeSession *session, PGresult **result)
 {
 	*result = NULL;
-	if (deadline_passed(current_deadline(session)))
+	plshard_session_check_silence(session);
+	if (session->ready == 0 && deadline_passed(current_deadline(session)))
 		ereport(ERROR,
 				(session->state == SESSION_BUSY ?
 				 errcode(ERRCODE_CONNECTION_FAILURE) :
@@ -318,16 +335,27 @@ plshard_session_wait(NodeSession **sessions, int nsessions)
 	for (i = 0; i < nsessions; i++)
 	{
 		if (sessions[i]->events == 0)
+		{
+			sessions[i]->silent_at = NO_DEADLINE;
 			continue;
+		}
+		/* connecting has a deadline of its own */
+		if (sessions[i]->silent_at == NO_DEADLINE && sessions[i]->state != SESSION_CONNECTING)
+			sessions[i]->silent_at = deadline_in(sessions[i]->map->node_timeout);
 		sockets[n].fd = sessions[i]->fd = PQsocket(sessions[i]->conn);
 		sockets[n].events = sessions[i]->events;
 		sockets[n].ready = 0;
 		deadline = deadline_min(deadline, current_deadline(sessions[i]));
+		deadline = deadline_min(deadline, sessions[i]->silent_at);
 		waiting[n++] = sessions[i];
 	}
 	plshard_wait(sockets, n, deadline);
 	for (i = 0; i < n; i++)
+	{
 		waiting[i]->ready |= sockets[i].ready;
+		if (sockets[i].ready != 0)
+			waiting[i]->silent_at = NO_DEADLINE;
+	}
 	pfree(sockets);
 	pfree(waiting);
 }

@@ -8,6 +8,9 @@
  *
  * plshard_session_open and plshard_session_query wait.  Who works on several
  * nodes at once uses start, send and poll, and sleeps in plshard_session_wait.
+ *
+ * Nothing is waited for from a node that is dead: one that has been silent for
+ * the map's node_timeout is probed, again and again, and has to answer (08006).
  */
 #ifndef PLSHARD_SESSION_H
 #define PLSHARD_SESSION_H
@@ -35,8 +38,11 @@ typedef struct NodeSession
 	uint32		ready;			/* and what it found */
 
 	/* of session.c alone */
+	const ClusterMap *map;
+	int			node;
 	SessionState state;
 	Deadline	connect_deadline;
+	Deadline	silent_at;		/* when its silence is long enough for a probe */
 	pgsocket	fd;				/* that was waited for last */
 	MemoryContext context;
 	struct NodeConninfo *conninfo;
@@ -93,6 +99,9 @@ extern void plshard_session_copied(NodeSession *session);
 
 /* Waits until poll can do something for one of the sessions. */
 extern void plshard_session_wait(NodeSession **sessions, int nsessions);
+
+/* Who drives COPY himself calls it in each turn: poll does it for the others. */
+extern void plshard_session_check_silence(NodeSession *session);
 
 /* Throws the node's error that a result may be. */
 extern void plshard_session_check(NodeSession *session, const PGresult *result);

@@ -9,6 +9,7 @@
 #define PLSHARD_SHARD_LOCK_H
 
 #include "cluster.h"
+#include "compat.h"
 
 /* How often the placements may change between looking and locking. */
 #define SHARD_LOCK_ATTEMPTS 20

@@ -245,13 +245,12 @@ send_locks(Execution *e, Task *task)
 
 	if (conn->epoch_sql == NULL)
 	{
-		char	   *sequence = plshard_epoch_sequence(e->map);
 		char	   *sql = psprintf("SELECT CASE WHEN last_value <= $1 THEN true "
-								   "ELSE plshard_node.epoch_is_old() END FROM %s", sequence);
+								   "ELSE plshard_node.epoch_is_old() END FROM %s",
+								   conn->epoch_sequence);
 
 		conn->epoch_sql = MemoryContextStrdup(conn->context, sql);
 		pfree(sql);
-		pfree(sequence);
 	}
 	plshard_conn_send_prepared(conn, QUERY_EPOCH, 0, conn->epoch_sql, 1, lock_types, &epoch_params,
 							   1, PENDING_EPOCH, task, 0, false);
@@ -273,7 +272,7 @@ send_task(Execution *e, Task *task)
 	{
 		task->savepoint = plshard_xact_begin_call(conn, e->number, task);
 		if (task->shard < 0)
-			conn->xact_must_commit = true;
+			conn->xact_must_commit = conn->has_schema = true;
 		if (e->admin == NULL || e->admin[task->target].lock_shard)
 			send_locks(e, task);
 	}
@@ -363,11 +362,47 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 	}
 }
 
+static RemoteErrorContext
+where_of(const Execution *e, const Task *task)
+{
+	RemoteErrorContext where = {0};
+
+	where.function_name = e->function_name;
+	where.node_name = e->map->nodes[task->node].name;
+	where.shard_id = task->shard < 0 ? 0 : e->map->shards[task->shard].id;
+	where.sql = e->request ? e->request->query->sql : NULL;
+	where.is_call = e->request && e->request->query->is_call;
+	return where;
+}
+
+/* What is wrong with a result is said with the place that it came from. */
+typedef struct DeliverErrors
+{
+	const Execution *execution;
+	const Task *task;
+} DeliverErrors;
+
+static void
+deliver_error_callback(void *arg)
+{
+	const DeliverErrors *errors = arg;
+	RemoteErrorContext where = where_of(errors->execution, errors->task);
+
+	plshard_remote_errcontext(&where);
+}
+
 void
 plshard_deliver(Execution *e, Task *task, const PGresult *result)
 {
 	int			nrows = PQntuples(result);
+	DeliverErrors errors = {e, task};
+	ErrorContextCallback callback = {
+		.previous = error_context_stack,
+		.callback = deliver_error_callback,
+		.arg = &errors
+	};
 
+	error_context_stack = &callback;
 	if (!task->described)
 	{
 		task->described = true;
@@ -379,6 +414,7 @@ plshard_deliver(Execution *e, Task *task, const PGresult *result)
 		task->nrows++;
 		e->sink->row(e->sink, result, row);
 	}
+	error_context_stack = callback.previous;
 }
 
 static void
@@ -566,6 +602,15 @@ watch_clock(Execution *e)
 	return wake;
 }
 
+/* A server in a node's place that has nothing of the cluster: the node is lost. */
+static void
+reject_empty_node(NodeConn *conn)
+{
+	plshard_conn_set_lost(conn, ERRCODE_INVALID_SCHEMA_NAME,
+						  "the server has nothing of this cluster: the node's data is lost");
+	conn->condemned = true;
+}
+
 /* Runs all tasks that are not held until each has ended. */
 void
 plshard_drive(Execution *e)
@@ -581,7 +626,12 @@ plshard_drive(Execution *e)
 			Task	   *task = &e->tasks[i];
 
 			if (task->state == TASK_READY && task->conn->state == CONN_READY)
-				send_task(e, task);
+			{
+				if (task->shard >= 0 && !task->conn->has_schema)
+					reject_empty_node(task->conn);
+				else
+					send_task(e, task);
+			}
 			open |= task_open(task);
 		}
 		if (!open)
@@ -600,8 +650,12 @@ plshard_drive(Execution *e)
 void
 plshard_throw_task_error(const Execution *e, const Task *task)
 {
-	RemoteErrorContext where = {0};
+	RemoteErrorContext where = where_of(e, task);
 
+	/* the node may be the first to see that the call's TIMEOUT is over */
+	if (plshard_result_sqlstate(task->error) == ERRCODE_QUERY_CANCELED &&
+		deadline_passed(e->deadline))
+		plshard_throw_timeout(e);
 	if (task->lock_expired)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
@@ -610,10 +664,6 @@ plshard_throw_task_error(const Execution *e, const Task *task)
 						LOCK_WAIT_LIMIT),
 				 errdetail("This transaction holds other locks: it may wait for one that waits for it."),
 				 errhint("Try the transaction again.")));
-	where.function_name = e->function_name;
-	where.node_name = e->map->nodes[task->node].name;
-	where.shard_id = task->shard < 0 ? 0 : e->map->shards[task->shard].id;
-	where.sql = e->request ? e->request->query->sql : NULL;
 	plshard_report_result(ERROR, task->error, &where);
 	pg_unreachable();
 }

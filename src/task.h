@@ -9,6 +9,7 @@
 #ifndef PLSHARD_TASK_H
 #define PLSHARD_TASK_H
 
+#include "compat.h"
 #include "connection.h"
 #include "execute.h"
 #include "result.h"

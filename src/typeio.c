@@ -125,6 +125,21 @@ plshard_is_wire_type(Oid type)
 	return wire_kind_of_container(type) != NOT_IN_BINARY;
 }
 
+bool
+plshard_is_common_type(Oid type)
+{
+	switch (type)
+	{
+		case INTERVALOID:
+		case INTERVALARRAYOID:
+		case XMLOID:
+		case XMLARRAYOID:
+			return true;
+		default:
+			return plshard_is_wire_type(type);
+	}
+}
+
 Oid
 plshard_wire_type(Oid type)
 {

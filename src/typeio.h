@@ -39,6 +39,9 @@ extern Oid	plshard_wire_type(Oid type);
  */
 extern bool plshard_is_wire_type(Oid type);
 
+/* Whether exactly this type is the same on every server, in text at least.  Takes any Oid. */
+extern bool plshard_is_common_type(Oid type);
+
 /*
  * The type's name for remote SQL, without a typmod, quoted where necessary:
  * pg_catalog.int4, "My Enum"[].  What is not PostgreSQL's own is left

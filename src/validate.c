@@ -14,7 +14,10 @@
 #include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_foreign_server.h"
+#include "compat.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -141,7 +144,10 @@ plshard_validator(PG_FUNCTION_ARGS)
 	{
 		Oid			server = plshard_cluster_oid(body->cluster.name, true);
 
-		if (OidIsValid(server))
+		/* it holds up DROP SERVER, so it is not for those who may not use the cluster */
+		if (OidIsValid(server) &&
+			object_aclcheck(ForeignServerRelationId, server, GetUserId(),
+							ACL_USAGE) == ACLCHECK_OK)
 			record_dependency(function, server);
 	}
 	ReleaseSysCache(proc_tuple);

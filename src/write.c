@@ -202,6 +202,8 @@ settle_write(Execution *e)
 				undo_from(e, i);
 				/* FALLTHROUGH */
 			case TASK_HELD:
+				if (task->shard >= 0)
+					plshard_xact_refuse_own_locks(e->map, task->shard);
 				task->wait_locks = true;
 				task->state = TASK_READY;
 				return WRITE_GO_ON;

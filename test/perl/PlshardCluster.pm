@@ -207,9 +207,13 @@ sub try
 		timed_out => \$timed_out,
 		timeout => $options{timeout} // $PostgreSQL::Test::Utils::timeout_default,
 		extra_params => [ '-v', 'VERBOSITY=verbose' ]);
-	my $result = PlshardSession::outcome($out, $err, Time::HiRes::time() - $started);
-	$result->{timed_out} = $timed_out;
-	return $result;
+	return _result($started, out => $out, err => $err, timed_out => $timed_out);
+}
+
+sub _result
+{
+	my ($started, %result) = @_;
+	return { %result, %{ PlshardSession::outcome($result{out}, $result{err}, Time::HiRes::time() - $started) } };
 }
 
 sub _target
@@ -228,6 +232,15 @@ A session of its own, a PlshardSession.
 
 Runs scripts on the front, each in a session of its own, all at once; returns
 what C<try> does for each, in order.
+
+=item $c->begin($sql [, on => $i])
+
+Runs SQL in a session of its own and does not wait for it.  Returns what
+C<finish> takes; its C<pid> is the session's backend.
+
+=item $c->finish($begun)
+
+Waits for that SQL's end; returns the same as C<try>.
 
 =item $c->wait_for($sql [, on => $i])
 
@@ -265,6 +278,25 @@ sub parallel
 			PostgreSQL::Test::Utils::slurp_file("$dir/$i.err"));
 	}
 	return @results;
+}
+
+sub begin
+{
+	my ($self, $sql, %options) = @_;
+	my $session = $self->session(%options);
+	my $pid = $session->query("\\set VERBOSITY verbose\nSELECT pg_backend_pid()");
+	$session->query_until(qr/begun/, "\\echo begun\n$sql\n;\n\\q\n");
+	return { session => $session, pid => $pid, started => Time::HiRes::time() };
+}
+
+sub finish
+{
+	my ($self, $begun) = @_;
+	my $session = $begun->{session};
+	# the exit code tells nothing that stderr does not
+	$session->{run}->finish;
+	chomp $session->{stdout};
+	return _result($begun->{started}, out => $session->{stdout}, err => $session->{stderr});
 }
 
 sub wait_for
@@ -392,6 +424,75 @@ sub _children
 		push @children, $1 if $line =~ /^(\d+) \(.*\) \S (\d+) / && $2 == $parent;
 	}
 	return @children;
+}
+
+=pod
+
+=item $c->deactivate($node [, $shard])
+
+Makes the placements of a node (or that of one shard) inactive, though the node
+is alive.  An eviction can rely on it that nobody writes to the node meanwhile;
+here the nodes learn of the new epoch before anybody can use it.
+
+=cut
+
+sub deactivate
+{
+	my ($self, $node, $shard) = @_;
+	my $which = defined $shard ? "AND p.shard_id = $shard" : '';
+	my $session = $self->session;
+	my $changed = $session->query(<<"SQL");
+BEGIN;
+UPDATE plshard.placement AS p SET state = 'inactive' FROM plshard.node AS n
+	WHERE n.cluster_id = p.cluster_id AND n.node_id = p.node_id AND n.node_name = '$node' $which;
+UPDATE plshard.cluster SET epoch = epoch + 1 RETURNING cluster_id, epoch
+SQL
+	my ($cluster_id, $epoch) = split /\|/, $changed;
+	foreach my $i (grep { defined $self->node($_)->{_pid} } 1 .. $self->nodes)
+	{
+		$self->sql("SELECT setval('plshard_node.\"epoch_$cluster_id\"', $epoch)", on => $i);
+	}
+	$session->query('COMMIT');
+	$session->quit;
+	return;
+}
+
+=pod
+
+=item $c->key($shard)
+
+A key (text) of a shard that it has not returned before.
+
+=cut
+
+sub key
+{
+	my ($self, $shard) = @_;
+	my $last = $self->{keys}{$shard} //= 0;
+	my $next = $self->sql(<<"SQL");
+SELECT min(i) FROM generate_series($last + 1, $last + 1000) AS i
+WHERE plshard.shard_for('c', 'k' || i) = $shard
+SQL
+	$self->{keys}{$shard} = $next;
+	return "k$next";
+}
+
+=pod
+
+=item $c->dump($i, $shard [, @options])
+
+pg_dump's output of a placement on node $i, the lines sorted, since rows have no
+order.
+
+=cut
+
+sub dump
+{
+	my ($self, $i, $shard, @options) = @_;
+	my ($out, $err) = run_command([ 'pg_dump', '-d', $self->node($i)->connstr('postgres'),
+		'-n', "plshard_$shard", @options ]);
+	die "pg_dump: $err" if $out eq '';
+	return join "\n", sort grep { !/^(?:--|\\(?:un)?restrict|$)/ } split /\n/, $out;
 }
 
 =pod

@@ -295,7 +295,20 @@ is($s->sql(q{SELECT add('w5', 1)}), 7, '... also the write');
 $s->sql('BEGIN');
 is($s->sql(q{SELECT add('w5', 1), get('w5')}), '8|8', '... in a transaction block');
 $s->sql(q{SELECT put('stale', 1)});
-$c->sql(q{SELECT plshard.deploy('c', $d$ CREATE OR REPLACE FUNCTION twice(k text) RETURNS bigint STABLE LANGUAGE sql AS 'SELECT 5::bigint * v FROM t WHERE t.k = twice.k' $d$)});
+# deploy would wait for the transaction
+$c->sql(<<'SQL', on => $_) foreach 1 .. 4;
+DO $$
+DECLARE
+	shard text;
+BEGIN
+	FOR shard IN SELECT nspname FROM pg_namespace WHERE nspname ~ '^plshard_\d+$' LOOP
+		EXECUTE format('SET LOCAL search_path = %I', shard);
+		CREATE OR REPLACE FUNCTION twice(k text) RETURNS bigint STABLE LANGUAGE sql AS
+			'SELECT 5 * v FROM t WHERE t.k = twice.k';
+	END LOOP;
+END
+$$
+SQL
 is($s->sql(q{SELECT twice('w5')}), 40, '... of which a function is replaced meanwhile');
 $s->sql('COMMIT');
 keys_are('stale', ['stale'], '... and which then commits');
@@ -327,7 +340,7 @@ is_healthy('after calls with few prepared statements');
 #
 $c->sql(<<'SQL');
 CREATE FUNCTION many(n int) RETURNS TABLE (i int, s text) LANGUAGE plshard STABLE AS
-	$$ CLUSTER 'c'; RUN ON 0; SELECT g, 'row number ' || g FROM generate_series(1, many.n) AS g; $$;
+	$$ CLUSTER 'c'; RUN ON 0; SELECT g AS i, 'row number ' || g AS s FROM generate_series(1, many.n) AS g; $$;
 SQL
 sub peak_memory		# of a session's server process, in kB
 {
