@@ -27,10 +27,13 @@
 #include "varatt.h"
 #endif
 
+/* 18 writes it before a declaration. */
+#ifndef pg_noreturn
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
-
-#define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
 /* A wait event set that lives as long as the session. */

@@ -107,7 +107,7 @@ extern void plshard_session_check_silence(NodeSession *session);
 extern void plshard_session_check(NodeSession *session, const PGresult *result);
 
 /* Throws that the connection is lost (08006), with libpq's reason. */
-extern void plshard_session_lost(NodeSession *session) pg_attribute_noreturn();
+pg_noreturn extern void plshard_session_lost(NodeSession *session);
 
 /* Makes a PGresult be cleared with the current memory context; returns it. */
 extern PGresult *plshard_own_result(PGresult *result);

@@ -9,6 +9,7 @@
 #define PLSHARD_SHARD_LOCK_H
 
 #include "cluster.h"
+#include "compat.h"
 
 /* How often the placements may change between looking and locking. */
 #define SHARD_LOCK_ATTEMPTS 20
@@ -24,6 +25,6 @@ extern bool plshard_same_active_placements(const ClusterMap *a, const ClusterMap
 										   int64 shard_id);
 
 /* Throws that the placements of a shard do not come to rest (55000). */
-extern void plshard_shard_restless(int64 shard_id) pg_attribute_noreturn();
+pg_noreturn extern void plshard_shard_restless(int64 shard_id);
 
 #endif							/* PLSHARD_SHARD_LOCK_H */

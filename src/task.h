@@ -9,6 +9,7 @@
 #ifndef PLSHARD_TASK_H
 #define PLSHARD_TASK_H
 
+#include "compat.h"
 #include "connection.h"
 #include "execute.h"
 #include "result.h"
@@ -111,9 +112,9 @@ extern void plshard_drive(Execution *e);
 extern void plshard_deliver(Execution *e, Task *task, const PGresult *result);
 
 /* Throws what a task has failed with: the node's error, or that it is out of reach. */
-extern void plshard_throw_task_error(const Execution *e, const Task *task) pg_attribute_noreturn();
-extern void plshard_throw_lost(const Execution *e, const Task *task, const char *hint) pg_attribute_noreturn();
-extern void plshard_throw_timeout(const Execution *e) pg_attribute_noreturn();
+pg_noreturn extern void plshard_throw_task_error(const Execution *e, const Task *task);
+pg_noreturn extern void plshard_throw_lost(const Execution *e, const Task *task, const char *hint);
+pg_noreturn extern void plshard_throw_timeout(const Execution *e);
 
 /*
  * A lost connection that had been idle since an earlier call, with no work of

@@ -235,8 +235,8 @@ what C<try> does for each, in order.
 
 =item $c->begin($sql [, on => $i])
 
-Runs SQL in a session of its own and does not wait for it.  Returns what
-C<finish> takes; its C<pid> is the session's backend.
+Runs SQL in a session of its own, which ends behind it, and does not wait for it.
+Returns the PlshardSession.
 
 =item $c->finish($begun)
 
@@ -284,19 +284,14 @@ sub begin
 {
 	my ($self, $sql, %options) = @_;
 	my $session = $self->session(%options);
-	my $pid = $session->query("\\set VERBOSITY verbose\nSELECT pg_backend_pid()");
-	$session->query_until(qr/begun/, "\\echo begun\n$sql\n;\n\\q\n");
-	return { session => $session, pid => $pid, started => Time::HiRes::time() };
+	$session->send("$sql\n;\n\\q");
+	return $session;
 }
 
 sub finish
 {
 	my ($self, $begun) = @_;
-	my $session = $begun->{session};
-	# the exit code tells nothing that stderr does not
-	$session->{run}->finish;
-	chomp $session->{stdout};
-	return _result($begun->{started}, out => $session->{stdout}, err => $session->{stderr});
+	return $begun->result;
 }
 
 sub wait_for
@@ -441,7 +436,7 @@ sub deactivate
 	my ($self, $node, $shard) = @_;
 	my $which = defined $shard ? "AND p.shard_id = $shard" : '';
 	my $session = $self->session;
-	my $changed = $session->query(<<"SQL");
+	my $changed = $session->sql(<<"SQL");
 BEGIN;
 UPDATE plshard.placement AS p SET state = 'inactive' FROM plshard.node AS n
 	WHERE n.cluster_id = p.cluster_id AND n.node_id = p.node_id AND n.node_name = '$node' $which;
@@ -452,7 +447,7 @@ SQL
 	{
 		$self->sql("SELECT setval('plshard_node.\"epoch_$cluster_id\"', $epoch)", on => $i);
 	}
-	$session->query('COMMIT');
+	$session->sql('COMMIT');
 	$session->quit;
 	return;
 }

@@ -82,7 +82,7 @@ note 'repair and changes of the cluster';
 # a repair first
 $c->deactivate('n2', 10000);
 my $hold = $c->session(on => 2);
-$hold->query("SELECT pg_advisory_lock($in_copy)");
+$hold->sql("SELECT pg_advisory_lock($in_copy)");
 my $repairing = $c->begin("SELECT plshard.repair(10000, 'n1', 'n2')");
 $c->wait_for("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = $in_copy AND NOT granted)",
 	on => 2);
@@ -100,11 +100,11 @@ foreach my $how ('COMMIT', 'ROLLBACK')
 {
 	$c->deactivate('n2', 10000);
 	my $changing = $c->session;
-	$changing->query('BEGIN');
-	$changing->query("SELECT plshard.deploy('c', 'CREATE TABLE before_$how (a int)')");
+	$changing->sql('BEGIN');
+	$changing->sql("SELECT plshard.deploy('c', 'CREATE TABLE before_$how (a int)')");
 	my $repairing = $c->begin("SELECT plshard.repair(10000, 'n1', 'n2')");
 	$c->wait_for("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)", on => 1);
-	$changing->query($how);
+	$changing->sql($how);
 	$changing->quit;
 	$r = $c->finish($repairing);
 	is($r->{sqlstate}, undef, "a repair waits for deploy and its $how") or diag($r->{err});
@@ -116,8 +116,8 @@ foreach my $how ('COMMIT', 'ROLLBACK')
 # one that goes without an end
 $c->deactivate('n2', 10000);
 my $changing = $c->session;
-$changing->query('BEGIN');
-$changing->query("SELECT plshard.deploy('c', 'CREATE TABLE never (a int)')");
+$changing->sql('BEGIN');
+$changing->sql("SELECT plshard.deploy('c', 'CREATE TABLE never (a int)')");
 $changing->quit;
 $r = $c->try("SELECT plshard.repair(10000, 'n1', 'n2')");
 is($r->{sqlstate}, undef, 'a session that has gone holds nobody off') or diag($r->{err});
@@ -125,11 +125,11 @@ is($r->{sqlstate}, undef, 'a session that has gone holds nobody off') or diag($r
 # one that holds no shard is waited for, but not for ever
 $c->deactivate('n2', 10000);
 $changing = $c->session;
-$changing->query('BEGIN');
-$changing->query("SELECT plshard.add_node('c', 'n5', '" . $c->conninfo(1) =~ s/postgres$/template1/r . "')");
+$changing->sql('BEGIN');
+$changing->sql("SELECT plshard.add_node('c', 'n5', '" . $c->conninfo(1) =~ s/postgres$/template1/r . "')");
 $r = $c->try("SELECT plshard.repair(10000, 'n1', 'n2')");
 is($r->{sqlstate}, '55006', 'a change that is left open: the repair gives up');
-$changing->query('ROLLBACK');
+$changing->sql('ROLLBACK');
 $changing->quit;
 $r = $c->try("SELECT plshard.repair(10000, 'n1', 'n2')");
 is($r->{sqlstate}, undef, 'and succeeds when it has ended') or diag($r->{err});
@@ -144,12 +144,12 @@ my $next = $epoch->() + 5;
 # as after a repair whose backend died when it had told some of the nodes
 $c->sql("SELECT setval('plshard_node.\"epoch_$cluster_id\"', $next)", on => $_) foreach 1, 3;
 my $session = $c->session;
-is($session->query('SELECT count(put(i::text, i)) FROM generate_series(401, 500) AS i'), 100,
+is($session->sql('SELECT count(put(i::text, i)) FROM generate_series(401, 500) AS i'), 100,
 	'writers recover by themselves');
 cmp_ok($epoch->(), '>=', $next, 'the registry has followed');
 is_deeply($c->states, $active, 'nobody is evicted');
 $c->sql("SELECT setval('plshard_node.\"epoch_$cluster_id\"', $next + 10)", on => 2);
-is($session->query('BEGIN; SELECT count(put(i::text, i)) FROM generate_series(501, 600) AS i; COMMIT'), 100,
+is($session->sql('BEGIN; SELECT count(put(i::text, i)) FROM generate_series(501, 600) AS i; COMMIT'), 100,
 	'in a transaction block too');
 $session->quit;
 is($c->sql('SELECT total()'), 608, 'nothing is lost or written twice');

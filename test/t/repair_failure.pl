@@ -45,7 +45,7 @@ sub hold
 {
 	my ($i, $lock) = @_;
 	my $session = $c->session(on => $i);
-	$session->query("SELECT pg_advisory_lock($lock)");
+	$session->sql("SELECT pg_advisory_lock($lock)");
 	return $session;
 }
 
