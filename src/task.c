@@ -311,6 +311,7 @@ send_task(Execution *e, Task *task)
 	{
 		for (int i = 0; i < e->nstatements; i++)
 			plshard_conn_send_plain(conn, e->statements[i], PENDING_CALL, task, i, false);
+		plshard_conn_forget_settings(conn);	/* they may have changed them */
 	}
 	if (guard)
 		plshard_conn_send_plain(conn, "RELEASE SAVEPOINT plshard_read", PENDING_XACT, task, 0, false);
