@@ -278,9 +278,10 @@ $crosswise[0]->send("SELECT bump('$on_34'); COMMIT");
 $c->wait_for(q{SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)}, on => 3);
 $crosswise[1]->send("SELECT bump('$on_12'); COMMIT");
 @results = map { $_->result } @crosswise;
-is($results[0]{sqlstate}, '40P01', 'a deadlock between nodes ends for the first with 40P01');
-ok(!defined $results[1]{sqlstate} || $results[1]{sqlstate} eq '40P01', '... and for the other as well or not at all');
-is($c->sql("SELECT get('$on_12') + get('$on_34')"), defined $results[1]{sqlstate} ? 0 : 2, '... each wholly done or not at all');
+my @ended = grep { defined } map { $_->{sqlstate} } @results;
+ok(@ended > 0, 'a deadlock between nodes ends');
+is_deeply([ grep { $_ ne '40P01' } @ended ], [], '... with 40P01');
+is($c->sql("SELECT get('$on_12') + get('$on_34')"), 2 * (2 - @ended), '... each wholly done or not at all');
 is_healthy('after a deadlock between nodes');
 $_->quit foreach @crosswise;
 
