@@ -309,7 +309,7 @@ send_task(Execution *e, Task *task)
 		plshard_conn_send_prepared(conn, query->id, shard_id, query->sql, query->nparams,
 								   query->param_types, e->request->targets[task->target].params,
 								   query->result_format, PENDING_CALL, task, 0,
-								   e->sink->streaming && !e->is_write);
+								   e->sink->streaming && !(e->is_write && task->deliver));
 		if (task->deliver)
 			plshard_conn_pass_notices(conn, e->function_name);
 	}

@@ -375,6 +375,18 @@ cmp_ok(peak_memory($s->pid) - $before, '<', 40_000, '... do not sit in memory');
 is($s->sql('SELECT i FROM many(1000000) LIMIT 1'), 1, 'one of a million rows');
 is($s->try('SELECT 1 / (i - 500000) FROM many(1000000)')->{sqlstate}, '22012', 'an error amid a million rows');
 is($s->sql(q{SELECT get('w2')}), 2, '... and the next call works');
+$s->quit;
+
+# a write's are kept until the replicas agree, but once only
+$c->sql(<<'SQL');
+CREATE FUNCTION many_written(n int) RETURNS TABLE (i int, s text) LANGUAGE plshard AS
+	$$ CLUSTER 'c'; RUN ON 0; SELECT g AS i, repeat('x', 100) AS s FROM generate_series(1, many_written.n) AS g; $$;
+SQL
+$s = $c->session;
+is($s->sql('SELECT count(*) FROM many_written(1000)'), 1000, 'a thousand rows of a write');
+$before = peak_memory($s->pid);
+is($s->sql('SELECT count(*), max(length(s)) FROM many_written(300000)'), '300000|100', '300,000 rows of a write');
+cmp_ok(peak_memory($s->pid) - $before, '<', 70_000, '... sit in memory once');
 
 $s->quit;
 done_testing();
