@@ -110,6 +110,13 @@ extern ClusterMap *plshard_cluster_map_unchecked(Oid server_oid);
 extern ClusterMap *plshard_cluster_reload(Oid server_oid);
 
 /*
+ * The map of one node and one shard that a CONNECT statement stands for; the
+ * same text gives the same map for the rest of the session.  Errors: as
+ * plshard_validate_conninfo's for a text that no static cluster may have.
+ */
+extern ClusterMap *plshard_connect_map(const char *conninfo);
+
+/*
  * The index of the shard whose range holds a hash.  Errors: 55000 where the
  * cluster has no shards yet.
  */
