@@ -12,17 +12,20 @@
 #include "postgres.h"
 
 #include "body_parser.h"
+#include "call.h"
 #include "compile.h"
 #include "expr.h"
 #include "query.h"
 #include "reduce.h"
 #include "route.h"
 #include "signature.h"
+#include "split.h"
 #include "validate.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -188,20 +191,48 @@ parse_timeout(Compiler *c)
 	return ms;
 }
 
+/* CLUSTER and CONNECT, as far as they say a constant. */
 static void
-compile_cluster(Compiler *c)
+compile_place(Compiler *c)
 {
-	AstName    *cluster = &c->body->cluster;
+	PlshardFunction *function = c->function;
+	const AstPlace *cluster = &c->body->cluster;
+	const AstPlace *connect = &c->body->connect;
 	PositionErrors errors;
 
-	if (cluster->name == NULL)
+	if (cluster->location < 0 && connect->location < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("the function does not name a cluster"),
-				 errhint("Add a statement CLUSTER 'name';.")));
-	push_position(&errors, c, cluster->location);
-	c->function->server = plshard_cluster_oid(cluster->name, false);
-	pop_position(&errors);
+				 errhint("Add a statement CLUSTER 'name'; or CONNECT 'connection string';.")));
+	if (cluster->location >= 0 && connect->location >= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("a function body has either CLUSTER or CONNECT, not both"),
+				 errposition_at(c, connect->location)));
+	if (connect->location >= 0 && c->body->run_on != RUN_ON_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("RUN ON is for clusters: CONNECT says where to run already"),
+				 errposition_at(c, c->body->run_on_location)));
+
+	function->connects = connect->location >= 0;
+	if (cluster->name != NULL)
+	{
+		push_position(&errors, c, cluster->location);
+		function->server = plshard_cluster_oid(cluster->name, false);
+		pop_position(&errors);
+	}
+	if (connect->name != NULL)
+	{
+		function->conninfo = MemoryContextStrdup(function->context, connect->name);
+		if (c->validating)
+		{
+			push_position(&errors, c, connect->location);
+			(void) plshard_connect_map(function->conninfo);
+			pop_position(&errors);
+		}
+	}
 }
 
 /* READ, WRITE, LOCK SHARD, ON FAILURE SKIP, TIMEOUT. */
@@ -246,7 +277,7 @@ compile_let(Compiler *c, AstLet *let)
 {
 	PlshardFunction *function = c->function;
 	const ValueScope *scope = make_scope(function);
-	FunctionLet *compiled = &function->lets[function->nlets];
+	TypedExpr  *compiled = &function->lets[function->nlets];
 	FunctionValue *value = &function->values[scope->nvalues];
 	LocalExpr  *expr;
 
@@ -301,9 +332,9 @@ compile_let(Compiler *c, AstLet *let)
 	function->nlets++;
 }
 
-/* The value that an argument in the body means. */
+/* The value that an argument in the body means; the hint is for a name that means none. */
 static int
-lookup_argument(Compiler *c, const AstArg *arg)
+lookup_argument(Compiler *c, const AstArg *arg, const char *hint)
 {
 	int			value;
 
@@ -323,17 +354,101 @@ lookup_argument(Compiler *c, const AstArg *arg)
 				 arg->qualifier ?
 				 errmsg("\"%s.%s\" is not an argument of this function", arg->qualifier, arg->name) :
 				 errmsg("\"%s\" is not an argument of this function", arg->name),
+				 hint ? errhint("%s", hint) : 0,
 				 errposition_at(c, arg->location)));
 	return value;
 }
 
+/* CLUSTER or CONNECT by an expression, whose value must be text. */
 static void
-compile_hash(Compiler *c)
+compile_place_expr(Compiler *c)
+{
+	PlshardFunction *function = c->function;
+	const AstPlace *place = function->connects ? &c->body->connect : &c->body->cluster;
+	TypedExpr  *typed;
+	LocalExpr  *expr;
+	PositionErrors errors;
+	int			value;
+
+	if (place->name != NULL)
+		return;
+	if (function->connects && c->validating)
+	{
+		push_position(&errors, c, place->location);
+		plshard_check_connect(function);
+		pop_position(&errors);
+	}
+
+	typed = function->place = MemoryContextAllocZero(function->context, sizeof(TypedExpr));
+	if (place->arg != NULL)
+	{
+		value = lookup_argument(c, place->arg, function->connects ?
+								"A connection string is written in quotes." :
+								"The name of a cluster is written in quotes.");
+		typed->expr = plshard_value_expr(function, function->scope, value);
+	}
+	else if (c->signature.types_unknown)
+	{
+		plshard_check_exprs(function->source, place->call);
+		return;
+	}
+	else
+		typed->expr = plshard_compile_exprs(function, function->scope, place->call, false);
+	if (c->signature.types_unknown)
+		return;
+
+	expr = &typed->expr->exprs[0];
+	if (!plshard_compile_cast(function, expr->type, expr->typmod, expr->collation,
+							  TEXTOID, -1, COERCION_IMPLICIT, &typed->cast))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s needs a value of type text, not of type %s",
+						function->connects ? "CONNECT" : "CLUSTER", format_type_be(expr->type)),
+				 errposition_at(c, place->location)));
+}
+
+/* SPLIT; without one RUN ON sees the values as they are. */
+static const ValueScope *
+compile_split(Compiler *c)
+{
+	PlshardFunction *function = c->function;
+	const AstBody *body = c->body;
+
+	if (body->split_location < 0)
+		return function->scope;
+
+	function->splits = MemoryContextAlloc(function->context,
+										  function->scope->nvalues * sizeof(SplitValue));
+	if (body->split_args == NULL)
+	{
+		for (int i = 0; i < function->nargs; i++)
+		{
+			if (plshard_can_split(function->values[i].type))
+				plshard_add_split(function, i, body->split_location);
+		}
+		if (function->nsplits == 0 && !c->signature.types_unknown)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("the function has no array argument to split"),
+					 errposition_at(c, body->split_location)));
+	}
+	for (const AstArg *arg = body->split_args; arg != NULL; arg = arg->next)
+	{
+		int			value = lookup_argument(c, arg, NULL);
+
+		if (!c->signature.types_unknown)
+			plshard_add_split(function, value, arg->location);
+	}
+	return plshard_element_scope(function);
+}
+
+static void
+compile_hash(Compiler *c, const ValueScope *scope)
 {
 	PlshardFunction *function = c->function;
 	ExprList   *keys;
 
-	keys = plshard_compile_exprs(function, function->scope, c->body->run_on_expr, false);
+	keys = plshard_compile_exprs(function, scope, c->body->run_on_expr, false);
 	function->keys = keys;
 	function->hashes = MemoryContextAllocZero(function->context,
 											  keys->nexprs * sizeof(ShardHash));
@@ -353,21 +468,22 @@ compile_run_on(Compiler *c)
 {
 	PlshardFunction *function = c->function;
 	AstBody    *body = c->body;
+	const ValueScope *scope = compile_split(c);
 	Oid			type;
 
 	function->run_on = body->run_on;
 	function->run_on_shard = body->run_on_shard;
 	if (body->run_on == RUN_ON_ARG)
-		function->keys = plshard_value_expr(function, lookup_argument(c, body->run_on_arg));
+		function->keys = plshard_value_expr(function, scope,
+											lookup_argument(c, body->run_on_arg, NULL));
 	else if (body->run_on == RUN_ON_HASH || body->run_on == RUN_ON_FUNCTION)
 	{
 		if (c->signature.types_unknown)
 			plshard_check_exprs(function->source, body->run_on_expr);
 		else if (body->run_on == RUN_ON_HASH)
-			compile_hash(c);
+			compile_hash(c, scope);
 		else
-			function->keys = plshard_compile_exprs(function, function->scope,
-												   body->run_on_expr, true);
+			function->keys = plshard_compile_exprs(function, scope, body->run_on_expr, true);
 	}
 
 	if (c->signature.types_unknown || (body->run_on != RUN_ON_ARG && body->run_on != RUN_ON_FUNCTION))
@@ -378,6 +494,8 @@ compile_run_on(Compiler *c)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("RUN ON needs a hash value of an integer type, not of type %s",
 						format_type_be(function->keys->exprs[0].type)),
+				 plshard_can_split(type) ?
+				 errhint("Add it to SPLIT if each of its elements is a hash value.") :
 				 errhint("Use RUN ON hash(...) for a key."),
 				 errposition_at(c, body->run_on_location)));
 	function->hash_type = type;
@@ -405,7 +523,7 @@ compile_call(Compiler *c, TupleDesc columns, bool scalar, List **params)
 	args = palloc0((nargs + signature->nargs + 1) * sizeof(RemoteArg));
 	nargs = 0;
 	for (AstArg *arg = body->target_args; arg != NULL; arg = arg->next)
-		args[nargs++].value = lookup_argument(c, arg);
+		args[nargs++].value = lookup_argument(c, arg, NULL);
 	for (int i = 0; i < signature->nargs; i++)
 	{
 		if (plshard_is_input(signature, i))
@@ -548,11 +666,12 @@ compile_body(Compiler *c)
 {
 	PlshardFunction *function = c->function;
 
-	compile_cluster(c);
+	compile_place(c);
 	compile_modes(c);
 	for (AstLet *let = c->body->lets; let != NULL; let = let->next)
 		compile_let(c, let);
 	function->scope = make_scope(function);
+	compile_place_expr(c);
 	compile_run_on(c);
 	compile_rows(c);
 }
@@ -580,6 +699,7 @@ compile_proc(Compiler *c, HeapTuple proc_tuple, FunctionCallInfo fcinfo)
 	function = c->function;
 	function->signature = MemoryContextStrdup(function->context, format_procedure(proc->oid));
 	MemoryContextSetIdentifier(function->context, function->signature);
+	function->owner = proc->proowner;
 	function->proc_hash = GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(proc->oid));
 	c->is_volatile = proc->provolatile == PROVOLATILE_VOLATILE;
 
@@ -611,6 +731,7 @@ plshard_compile_inline(const char *source)
 	c.is_volatile = true;
 	begin_compile(&c, source, NULL);
 	c.function->signature = "inline_code_block";
+	c.function->owner = GetUserId();
 	c.body = plshard_parse_body(c.function->source, false);
 	plshard_make_values(c.function, 0, count_lets(c.body));
 	compile_body(&c);
@@ -638,13 +759,17 @@ plshard_check_definition(HeapTuple proc_tuple)
 
 	c.validating = true;
 	compile_proc(&c, proc_tuple, fcinfo);
-	push_position(&errors, &c, c.body->cluster.location);
-	map = plshard_cluster_map(c.function->server);
-	pop_position(&errors);
-	push_position(&errors, &c, c.body->run_on == RUN_ON_NONE ? -1 : c.body->run_on_location);
-	plshard_check_route(map, c.function->run_on, c.function->run_on_shard);
-	pop_position(&errors);
-	plshard_check_key_family(map, c.function);
+	if (OidIsValid(c.function->server))
+	{
+		push_position(&errors, &c, c.body->cluster.location);
+		map = plshard_cluster_map(c.function->server);
+		pop_position(&errors);
+		push_position(&errors, &c,
+					  c.body->run_on == RUN_ON_NONE ? -1 : c.body->run_on_location);
+		plshard_check_route(map, c.function->run_on, c.function->run_on_shard);
+		pop_position(&errors);
+		plshard_check_key_family(map, c.function);
+	}
 	end_compile(&c, caller);
 	MemoryContextDelete(c.function->context);
 }

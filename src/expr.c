@@ -350,16 +350,16 @@ keep_expression(PlshardFunction *function, LocalExpr *expr, Node *node)
 }
 
 ExprList *
-plshard_value_expr(PlshardFunction *function, int value)
+plshard_value_expr(PlshardFunction *function, const ValueScope *scope, int value)
 {
 	ExprList   *list = MemoryContextAllocZero(function->context, sizeof(ExprList));
 
 	list->nexprs = 1;
 	list->exprs = MemoryContextAllocZero(function->context, sizeof(LocalExpr));
 	list->exprs->value = value;
-	list->exprs->type = function->values[value].type;
-	list->exprs->typmod = function->values[value].typmod;
-	list->exprs->collation = function->values[value].collation;
+	list->exprs->type = scope->values[value].type;
+	list->exprs->typmod = scope->values[value].typmod;
+	list->exprs->collation = scope->values[value].collation;
 	return list;
 }
 

@@ -48,8 +48,9 @@ extern ExprList *plshard_compile_exprs(PlshardFunction *function, const ValueSco
 /* The syntax only. */
 extern void plshard_check_exprs(const char *source, SourceSpan span);
 
-/* A list of one expression that just names a value. */
-extern ExprList *plshard_value_expr(PlshardFunction *function, int value);
+/* A list of one expression that just names a value of a scope. */
+extern ExprList *plshard_value_expr(PlshardFunction *function, const ValueScope *scope,
+									int value);
 
 /* The type that a span names; its position is in errors. */
 extern void plshard_lookup_type(const char *source, SourceSpan span, Oid *type, int32 *typmod);
