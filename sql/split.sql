@@ -322,7 +322,6 @@ CREATE FUNCTION f(k text) RETURNS int LANGUAGE plshard AS $$ CONNECT nowhere(k);
 CREATE FUNCTION connect_to(place text) RETURNS text STABLE LANGUAGE plshard AS $$ CONNECT place; SELECT current_database()::text; $$;
 SELECT connect_to(NULL);
 CREATE FUNCTION connect_null(place text) RETURNS text STABLE LANGUAGE plshard AS $$ CONNECT concat(place, 'x')::text; SELECT 1; $$;
-CREATE FUNCTION connect_null(place text) RETURNS text STABLE LANGUAGE plshard AS $$ CONNECT nullif(place, place); SELECT 1; $$;
 CREATE FUNCTION connect_null(place text) RETURNS text STABLE LANGUAGE plshard AS $$ CONNECT upper(nullif(place, connect_null.place)); SELECT 1; $$;
 SELECT connect_null('dbname=x');
 CREATE ROLE plshard_author;
