@@ -41,8 +41,8 @@ typedef struct AstPlace
 {
 	int			location;		/* of what follows the keyword; -1: absent */
 	char	   *name;			/* the literal's value, or NULL */
-	SourceSpan	call;			/* func(args...) */
-	AstArg	   *arg;
+	SourceSpan	text;			/* the literal, or func(args...) */
+	AstArg	   *arg;			/* or NULL */
 } AstPlace;
 
 /* LET name [type] = expr */

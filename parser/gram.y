@@ -147,7 +147,7 @@ connect:
 place:
 	  STRING
 		{
-			$$ = (AstPlace) {@1, string_value(state, $1), NO_SPAN, NULL};
+			$$ = (AstPlace) {@1, string_value(state, $1), {@1, $1.length}, NULL};
 		}
 	| arg
 		{
@@ -155,11 +155,11 @@ place:
 		}
 	| name '(' call_arguments ')'
 		{
-			$$ = (AstPlace) {@1, NULL, (SourceSpan) {@1, @4 + 1 - @1}, NULL};
+			$$ = (AstPlace) {@1, NULL, {@1, @4 + 1 - @1}, NULL};
 		}
 	| name '.' name '(' call_arguments ')'
 		{
-			$$ = (AstPlace) {@1, NULL, (SourceSpan) {@1, @6 + 1 - @1}, NULL};
+			$$ = (AstPlace) {@1, NULL, {@1, @6 + 1 - @1}, NULL};
 		}
 	;
 

@@ -345,3 +345,14 @@ SELECT author_connect_to(NULL);
 DROP FUNCTION author_connect_to;
 REVOKE CREATE ON SCHEMA public FROM plshard_author;
 DROP ROLE plshard_author;
+-- what is shown of a body is shown without the connection string
+SET check_function_bodies = off;
+CREATE FUNCTION secret(k text) RETURNS int STABLE LANGUAGE plshard AS $$
+	CONNECT 'host=nowhere password=geheimé'; LET é = nosuchfunction(k); SELECT 1;
+$$;
+CREATE FUNCTION secret(k int) RETURNS int STABLE LANGUAGE plshard AS $$
+	CONNECT 'host=nowhere password=geheim' SELECT 1;
+$$;
+RESET check_function_bodies;
+SELECT secret('x');
+SELECT secret(1);

@@ -25,6 +25,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -80,8 +81,7 @@ compile_error_callback(void *arg)
 {
 	Compiler   *c = arg;
 
-	if (geterrposition() > 0)
-		function_parse_error_transpose(c->function->source);
+	plshard_transpose_error(c->function);
 	if (!c->validating && !c->is_inline)
 		errcontext("compilation of plshard function \"%s\"", c->function->name);
 }
@@ -119,6 +119,18 @@ pop_position(PositionErrors *errors)
 	error_context_stack = errors->callback.previous;
 }
 
+/* Whether a body that is not parsed yet may hold the secrets of a connection string. */
+static bool
+may_connect(const char *source)
+{
+	for (; *source != '\0'; source++)
+	{
+		if (pg_strncasecmp(source, "connect", 7) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Creates the function's context; the current one becomes the compiler's own. */
 static void
 begin_compile(Compiler *c, const char *source, const char *name)
@@ -129,6 +141,7 @@ begin_compile(Compiler *c, const char *source, const char *name)
 
 	function->context = context;
 	function->source = MemoryContextStrdup(context, source);
+	function->shown_source = may_connect(source) ? NULL : function->source;
 	function->name = name ? MemoryContextStrdup(context, name) : NULL;
 	function->states_keep = true;
 	function->call_context = AllocSetContextCreate(context, "plshard call",
@@ -189,6 +202,35 @@ parse_timeout(Compiler *c)
 				 errmsg("TIMEOUT must be greater than zero"),
 				 errposition_at(c, c->body->timeout_location)));
 	return ms;
+}
+
+/*
+ * The body without the literal of CONNECT, which may hold a password.  It has as
+ * many characters, so that positions are the same.
+ */
+static char *
+hide_secrets(Compiler *c)
+{
+	SourceSpan	secret = c->body->connect.text;
+	const char *source = c->function->source;
+	int			stars = pg_mbstrlen_with_len(source + secret.start, secret.length);
+	char	   *shown = MemoryContextAlloc(c->function->context, strlen(source) + 1);
+
+	memcpy(shown, source, secret.start);
+	memset(shown + secret.start, '*', stars);
+	strcpy(shown + secret.start + stars, source + secret.start + secret.length);
+	return shown;
+}
+
+/* Parses the body. */
+static void
+read_body(Compiler *c)
+{
+	c->body = plshard_parse_body(c->function->source, false);
+	if (c->body->connect.name != NULL)
+		c->function->shown_source = hide_secrets(c);
+	else
+		c->function->shown_source = c->function->source;
 }
 
 /* CLUSTER and CONNECT, as far as they say a constant. */
@@ -389,11 +431,11 @@ compile_place_expr(Compiler *c)
 	}
 	else if (c->signature.types_unknown)
 	{
-		plshard_check_exprs(function->source, place->call);
+		plshard_check_exprs(function->source, place->text);
 		return;
 	}
 	else
-		typed->expr = plshard_compile_exprs(function, function->scope, place->call, false);
+		typed->expr = plshard_compile_exprs(function, function->scope, place->text, false);
 	if (c->signature.types_unknown)
 		return;
 
@@ -703,7 +745,7 @@ compile_proc(Compiler *c, HeapTuple proc_tuple, FunctionCallInfo fcinfo)
 	function->proc_hash = GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(proc->oid));
 	c->is_volatile = proc->provolatile == PROVOLATILE_VOLATILE;
 
-	c->body = plshard_parse_body(function->source, false);
+	read_body(c);
 	plshard_read_signature(&c->signature, function, proc_tuple, fcinfo, c->validating,
 						   count_lets(c->body));
 	compile_body(c);
@@ -732,7 +774,7 @@ plshard_compile_inline(const char *source)
 	begin_compile(&c, source, NULL);
 	c.function->signature = "inline_code_block";
 	c.function->owner = GetUserId();
-	c.body = plshard_parse_body(c.function->source, false);
+	read_body(&c);
 	plshard_make_values(c.function, 0, count_lets(c.body));
 	compile_body(&c);
 	end_compile(&c, caller);

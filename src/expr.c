@@ -19,6 +19,7 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -55,6 +56,19 @@ plshard_errposition(const char *source, int offset)
 	if (offset < 0)
 		return 0;
 	return errposition(pg_mbstrlen_with_len(source, offset) + 1);
+}
+
+void
+plshard_transpose_error(const PlshardFunction *function)
+{
+	if (geterrposition() <= 0)
+		return;
+	function_parse_error_transpose(function->source);
+	if (getinternalerrposition() <= 0)
+		return;
+	internalerrquery(function->shown_source);
+	if (function->shown_source == NULL)
+		internalerrposition(0);
 }
 
 static void

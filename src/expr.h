@@ -15,6 +15,12 @@
 extern int	plshard_errposition(const char *source, int offset);
 
 /*
+ * For an error context callback: makes a position in the function's body one in the
+ * statement that creates it, or else shows the body, without secrets.
+ */
+extern void plshard_transpose_error(const PlshardFunction *function);
+
+/*
  * While a fragment is handed to PostgreSQL's parser with its own text, adds
  * the fragment's place in the body to positions of errors.
  */

@@ -127,6 +127,7 @@ typedef struct PlshardFunction
 	const char *signature;		/* add_review(text,integer) */
 	const char *name;			/* NULL in DO */
 	const char *source;			/* the body */
+	const char *shown_source;	/* what messages show of it; NULL: nothing */
 	bool		read_only;		/* not volatile: local queries see the caller's snapshot */
 
 	/* validity */

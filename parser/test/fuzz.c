@@ -126,13 +126,15 @@ check_args(const Text *source, const AstArg *arg)
 static void
 check_place(const Text *source, const AstPlace *place)
 {
-	int			ways = (place->name != NULL) + (place->call.length > 0) + (place->arg != NULL);
+	int			ways = (place->text.length > 0) + (place->arg != NULL);
 
 	if (ways != (place->location >= 0))
 		broken(source, "CLUSTER or CONNECT that says no place, or several");
+	if (place->name != NULL && place->text.length < 2)
+		broken(source, "CLUSTER or CONNECT with a literal that is nowhere");
 	if (ways > 0)
 		check_location(source, place->location);
-	check_span(source, place->call);
+	check_span(source, place->text);
 	check_args(source, place->arg);
 }
 

@@ -68,7 +68,7 @@ print_place(const char *label, const AstBody *body, const AstPlace *place)
 	else if (place->location >= 0)
 	{
 		printf("%s @%d\n", label, place->location);
-		print_span("  call", body, place->call);
+		print_span("  call", body, place->text);
 		print_args("  argument", place->arg);
 	}
 }
