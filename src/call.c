@@ -80,7 +80,8 @@ encode_params(PlshardCall *call)
 
 	for (int i = 0; i < n; i++)
 		args[i] = call->values[function->param_values[i]];
-	plshard_encode_params(function->encoders, n, args, values, lengths, formats);
+	plshard_encode_params(function->encoders, n, args, call->map->options.disable_binary,
+						  values, lengths, formats);
 	call->remote_params.values = values;
 	call->remote_params.lengths = lengths;
 	call->remote_params.formats = formats;
@@ -98,7 +99,7 @@ plshard_prepare_call(PlshardCall *call)
 
 	plshard_begin_evaluation(call);
 	eval_lets(call);
-	call->map = plshard_cluster_map(call->function->server);
+	call->map = plshard_cluster_map(call->function->cluster);
 	plshard_route(call);
 	plshard_end_evaluation(call);
 	encode_params(call);

@@ -200,7 +200,7 @@ compile_cluster(Compiler *c)
 				 errmsg("the function does not name a cluster"),
 				 errhint("Add a statement CLUSTER 'name';.")));
 	push_position(&errors, c, cluster->location);
-	c->function->server = plshard_cluster_oid(cluster->name, false);
+	c->function->cluster = plshard_cluster_find(cluster->name);
 	pop_position(&errors);
 }
 
@@ -639,7 +639,7 @@ plshard_check_definition(HeapTuple proc_tuple)
 	c.validating = true;
 	compile_proc(&c, proc_tuple, fcinfo);
 	push_position(&errors, &c, c.body->cluster.location);
-	map = plshard_cluster_map(c.function->server);
+	map = plshard_cluster_map(c.function->cluster);
 	pop_position(&errors);
 	push_position(&errors, &c, c.body->run_on == RUN_ON_NONE ? -1 : c.body->run_on_location);
 	plshard_check_route(map, c.function->run_on, c.function->run_on_shard);

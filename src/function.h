@@ -142,7 +142,7 @@ typedef struct PlshardFunction
 	MemoryContext call_context; /* state: of the outermost call */
 
 	/* where to */
-	Oid			server;
+	ClusterRef	cluster;
 	RunOnKind	run_on;
 	ExprList   *keys;			/* RUN_ON_HASH, RUN_ON_FUNCTION, RUN_ON_ARG */
 	ShardHash  *hashes;			/* RUN_ON_HASH: for each key (fn_extra is state) */
