@@ -86,7 +86,7 @@ find_map(PlshardCall *call)
 
 	if (function->place == NULL)
 		return function->connects ? plshard_connect_map(function->conninfo) :
-			plshard_cluster_map(function->server);
+			plshard_cluster_map(function->cluster);
 
 	if (function->connects)
 		plshard_check_connect(function);
@@ -98,19 +98,20 @@ find_map(PlshardCall *call)
 				 errmsg("the name of the cluster is null")));
 	place = TextDatumGetCString(value.value);
 	return function->connects ? plshard_connect_map(place) :
-		plshard_cluster_map(plshard_cluster_oid(place, false));
+		plshard_cluster_map(plshard_cluster_find(place));
 }
 
 void
-plshard_encode_args(const PlshardFunction *function, const NullableDatum *args,
-					RemoteParams *params)
+plshard_encode_args(const PlshardCall *call, const NullableDatum *args, RemoteParams *params)
 {
+	const PlshardFunction *function = call->function;
 	int			n = function->query.nparams;
 	const char **values = palloc((n + 1) * sizeof(char *));
 	int		   *lengths = palloc((n + 1) * sizeof(int));
 	int		   *formats = palloc((n + 1) * sizeof(int));
 
-	plshard_encode_params(function->encoders, n, args, values, lengths, formats);
+	plshard_encode_params(function->encoders, n, args, call->map->options.disable_binary,
+						  values, lengths, formats);
 	params->values = values;
 	params->lengths = lengths;
 	params->formats = formats;
@@ -125,7 +126,7 @@ encode_values(PlshardCall *call)
 
 	for (int i = 0; i < n; i++)
 		args[i] = call->values[function->param_values[i]];
-	plshard_encode_args(function, args, &call->remote_params);
+	plshard_encode_args(call, args, &call->remote_params);
 }
 
 void

@@ -24,7 +24,7 @@ extern void plshard_end_call(PlshardCall *call);
  * Evaluates LETs, place and keys, looks up the cluster's map and finds the
  * targets; encodes the parameters.  Throws what expressions throw, 22004 for a
  * NULL key or place, 55000 for a cluster without shards, and as
- * plshard_cluster_oid, plshard_cluster_map, plshard_connect_map,
+ * plshard_cluster_find, plshard_cluster_map, plshard_connect_map,
  * plshard_check_connect and plshard_route_split.
  */
 extern void plshard_prepare_call(PlshardCall *call);
@@ -33,7 +33,7 @@ extern void plshard_prepare_call(PlshardCall *call);
  * Encodes the values of the remote statement's parameters, in the current memory
  * context or pointing into them.
  */
-extern void plshard_encode_args(const PlshardFunction *function, const NullableDatum *args,
+extern void plshard_encode_args(const PlshardCall *call, const NullableDatum *args,
 								RemoteParams *params);
 
 /*

@@ -262,7 +262,7 @@ compile_place(Compiler *c)
 	if (cluster->name != NULL)
 	{
 		push_position(&errors, c, cluster->location);
-		function->server = plshard_cluster_oid(cluster->name, false);
+		function->cluster = plshard_cluster_find(cluster->name);
 		pop_position(&errors);
 	}
 	if (connect->name != NULL)
@@ -801,10 +801,10 @@ plshard_check_definition(HeapTuple proc_tuple)
 
 	c.validating = true;
 	compile_proc(&c, proc_tuple, fcinfo);
-	if (OidIsValid(c.function->server))
+	if (c.function->cluster != 0)
 	{
 		push_position(&errors, &c, c.body->cluster.location);
-		map = plshard_cluster_map(c.function->server);
+		map = plshard_cluster_map(c.function->cluster);
 		pop_position(&errors);
 		push_position(&errors, &c,
 					  c.body->run_on == RUN_ON_NONE ? -1 : c.body->run_on_location);

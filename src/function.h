@@ -155,7 +155,7 @@ typedef struct PlshardFunction
 	MemoryContext call_context; /* state: of the outermost call */
 
 	/* where to */
-	Oid			server;			/* CLUSTER 'name' */
+	ClusterRef	cluster;		/* CLUSTER 'name'; else 0 */
 	const char *conninfo;		/* CONNECT 'conninfo' */
 	TypedExpr  *place;			/* the text of CLUSTER or CONNECT by an expression */
 	bool		connects;		/* CONNECT, not CLUSTER */

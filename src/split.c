@@ -423,7 +423,7 @@ plshard_encode_split(PlshardCall *call)
 		MemoryContextSwitchTo(old);
 
 		/* arrays are never sent as they lie in memory, so nothing points to them then */
-		plshard_encode_args(call->function, args, params);
+		plshard_encode_args(call, args, params);
 		call->targets[t].params = params;
 		MemoryContextReset(arrays);
 	}
