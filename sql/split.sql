@@ -356,3 +356,41 @@ $$;
 RESET check_function_bodies;
 SELECT secret('x');
 SELECT secret(1);
+-- to one of the nodes: by a literal, a function, an argument, a LET
+\set body 'CONNECT ''' :node1 '''; SELECT current_database()::text;'
+CREATE FUNCTION connect_literal() RETURNS text STABLE LANGUAGE plshard AS :'body';
+CREATE TABLE place (name text, conninfo text);
+INSERT INTO place VALUES ('one', :'node1'), ('two', :'node2');
+CREATE FUNCTION place_of(name text) RETURNS text STABLE LANGUAGE sql AS 'SELECT conninfo FROM place WHERE place.name = $1';
+CREATE FUNCTION connect_function(name text) RETURNS text STABLE LANGUAGE plshard AS $$ CONNECT place_of(name); TARGET pg_catalog.current_database(); $$;
+CREATE FUNCTION connect_param(text) RETURNS text STABLE LANGUAGE plshard AS $$ CONNECT $1; SELECT current_database()::text; $$;
+SELECT connect_literal(), connect_function('one'), connect_function('two'), connect_to(:'node3'), connect_param(:'node4');
+SELECT connect_function('three');
+-- SPLIT has nothing to split there
+CREATE FUNCTION connect_split(v int[]) RETURNS SETOF int[] STABLE LANGUAGE plshard AS $$ CONNECT place_of('one'); SPLIT v; SELECT v; $$;
+SELECT connect_split('{1,2,3}');
+-- a write is part of the transaction
+CREATE FUNCTION connect_write(text, n int) RETURNS int LANGUAGE plshard AS $$
+	CONNECT $1; INSERT INTO plshard_10000.item VALUES ('connected', n) RETURNING item.n;
+$$;
+CREATE FUNCTION connect_count(text) RETURNS bigint STABLE LANGUAGE plshard AS $$
+	CONNECT $1; SELECT count(*) FROM plshard_10000.item WHERE k = 'connected';
+$$;
+BEGIN;
+SELECT connect_write(:'node1', 1);
+SELECT connect_count(:'node1');
+ROLLBACK;
+SELECT connect_count(:'node1');
+SELECT connect_write(:'node1', 2);
+SELECT connect_count(:'node1');
+-- connection strings are checked, and never shown
+SELECT connect_to('no conninfo');
+SELECT connect_to('host=nowhere passfile=/geheim');
+CREATE FUNCTION f() RETURNS int LANGUAGE plshard AS $$ CONNECT 'host=nowhere service=x'; SELECT 1; $$;
+-- who is no superuser gives a password, which the node asks for
+CREATE ROLE plshard_caller;
+SET ROLE plshard_caller;
+SELECT connect_literal();
+SELECT connect_param('host=nowhere user=postgres');
+RESET ROLE;
+DROP ROLE plshard_caller;
