@@ -2,7 +2,8 @@
  * compile.c
  *
  * A pg_proc row, or the text of a DO, made a PlshardFunction.  signature.c
- * reads what the row says of arguments and result.
+ * reads what the row says of arguments and result; compile_route.c compiles
+ * what the body says of where a call goes.
  *
  * The function's context is born below the caller's and moves below
  * CacheMemoryContext when compilation has succeeded.  The current context
@@ -12,14 +13,12 @@
 #include "postgres.h"
 
 #include "body_parser.h"
-#include "call.h"
-#include "compile.h"
+#include "compiler.h"
 #include "expr.h"
 #include "query.h"
 #include "reduce.h"
 #include "route.h"
 #include "signature.h"
-#include "split.h"
 #include "validate.h"
 
 #include "access/htup_details.h"
@@ -33,21 +32,6 @@
 #include "utils/memutils.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
-
-typedef struct Compiler
-{
-	PlshardFunction *function;
-	MemoryContext work;
-	ErrorContextCallback callback;
-	int			reading;		/* see plshard_begin_reading */
-	AstBody    *body;
-	Signature	signature;		/* of a DO: empty */
-	bool		validating;		/* for CREATE FUNCTION, without a call */
-	bool		is_inline;
-	bool		is_volatile;
-} Compiler;
-
-#define errposition_at(c, offset) plshard_errposition((c)->function->source, (offset))
 
 /* ---- parsing ---- */
 
@@ -86,14 +70,6 @@ compile_error_callback(void *arg)
 		errcontext("compilation of plshard function \"%s\"", c->function->name);
 }
 
-/* Gives errors that know nothing of the body a position in it. */
-typedef struct PositionErrors
-{
-	ErrorContextCallback callback;
-	const char *source;
-	int			location;		/* -1: none */
-} PositionErrors;
-
 static void
 position_error_callback(void *arg)
 {
@@ -102,8 +78,8 @@ position_error_callback(void *arg)
 	plshard_errposition(errors->source, errors->location);
 }
 
-static void
-push_position(PositionErrors *errors, const Compiler *c, int location)
+void
+plshard_push_position(PositionErrors *errors, const Compiler *c, int location)
 {
 	errors->source = c->function->source;
 	errors->location = location;
@@ -113,8 +89,8 @@ push_position(PositionErrors *errors, const Compiler *c, int location)
 	error_context_stack = &errors->callback;
 }
 
-static void
-pop_position(PositionErrors *errors)
+void
+plshard_pop_position(PositionErrors *errors)
 {
 	error_context_stack = errors->callback.previous;
 }
@@ -233,50 +209,6 @@ read_body(Compiler *c)
 		c->function->shown_source = c->function->source;
 }
 
-/* CLUSTER and CONNECT, as far as they say a constant. */
-static void
-compile_place(Compiler *c)
-{
-	PlshardFunction *function = c->function;
-	const AstPlace *cluster = &c->body->cluster;
-	const AstPlace *connect = &c->body->connect;
-	PositionErrors errors;
-
-	if (cluster->location < 0 && connect->location < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("the function does not name a cluster"),
-				 errhint("Add a statement CLUSTER 'name'; or CONNECT 'connection string';.")));
-	if (cluster->location >= 0 && connect->location >= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("a function body has either CLUSTER or CONNECT, not both"),
-				 errposition_at(c, connect->location)));
-	if (connect->location >= 0 && c->body->run_on != RUN_ON_NONE)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("RUN ON is for clusters: CONNECT says where to run already"),
-				 errposition_at(c, c->body->run_on_location)));
-
-	function->connects = connect->location >= 0;
-	if (cluster->name != NULL)
-	{
-		push_position(&errors, c, cluster->location);
-		function->cluster = plshard_cluster_find(cluster->name);
-		pop_position(&errors);
-	}
-	if (connect->name != NULL)
-	{
-		function->conninfo = MemoryContextStrdup(function->context, connect->name);
-		if (c->validating)
-		{
-			push_position(&errors, c, connect->location);
-			(void) plshard_connect_map(function->conninfo);
-			pop_position(&errors);
-		}
-	}
-}
-
 /* READ, WRITE, LOCK SHARD, ON FAILURE SKIP, TIMEOUT. */
 static void
 compile_modes(Compiler *c)
@@ -374,9 +306,8 @@ compile_let(Compiler *c, AstLet *let)
 	function->nlets++;
 }
 
-/* The value that an argument in the body means; the hint is for a name that means none. */
-static int
-lookup_argument(Compiler *c, const AstArg *arg, const char *hint)
+int
+plshard_lookup_argument(Compiler *c, const AstArg *arg, const char *hint)
 {
 	int			value;
 
@@ -401,148 +332,6 @@ lookup_argument(Compiler *c, const AstArg *arg, const char *hint)
 	return value;
 }
 
-/* CLUSTER or CONNECT by an expression, whose value must be text. */
-static void
-compile_place_expr(Compiler *c)
-{
-	PlshardFunction *function = c->function;
-	const AstPlace *place = function->connects ? &c->body->connect : &c->body->cluster;
-	TypedExpr  *typed;
-	LocalExpr  *expr;
-	PositionErrors errors;
-	int			value;
-
-	if (place->name != NULL)
-		return;
-	if (function->connects && c->validating)
-	{
-		push_position(&errors, c, place->location);
-		plshard_check_connect(function);
-		pop_position(&errors);
-	}
-
-	typed = function->place = MemoryContextAllocZero(function->context, sizeof(TypedExpr));
-	if (place->arg != NULL)
-	{
-		value = lookup_argument(c, place->arg, function->connects ?
-								"A connection string is written in quotes." :
-								"The name of a cluster is written in quotes.");
-		typed->expr = plshard_value_expr(function, function->scope, value);
-	}
-	else if (c->signature.types_unknown)
-	{
-		plshard_check_exprs(function->source, place->text);
-		return;
-	}
-	else
-		typed->expr = plshard_compile_exprs(function, function->scope, place->text, false);
-	if (c->signature.types_unknown)
-		return;
-
-	expr = &typed->expr->exprs[0];
-	if (!plshard_compile_cast(function, expr->type, expr->typmod, expr->collation,
-							  TEXTOID, -1, COERCION_IMPLICIT, &typed->cast))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("%s needs a value of type text, not of type %s",
-						function->connects ? "CONNECT" : "CLUSTER", format_type_be(expr->type)),
-				 errposition_at(c, place->location)));
-}
-
-/* SPLIT; without one RUN ON sees the values as they are. */
-static const ValueScope *
-compile_split(Compiler *c)
-{
-	PlshardFunction *function = c->function;
-	const AstBody *body = c->body;
-
-	if (body->split_location < 0)
-		return function->scope;
-
-	function->splits = MemoryContextAlloc(function->context,
-										  function->scope->nvalues * sizeof(SplitValue));
-	if (body->split_args == NULL)
-	{
-		for (int i = 0; i < function->nargs; i++)
-		{
-			if (plshard_can_split(function->values[i].type))
-				plshard_add_split(function, i, body->split_location);
-		}
-		if (function->nsplits == 0 && !c->signature.types_unknown)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("the function has no array argument to split"),
-					 errposition_at(c, body->split_location)));
-	}
-	for (const AstArg *arg = body->split_args; arg != NULL; arg = arg->next)
-	{
-		int			value = lookup_argument(c, arg, NULL);
-
-		if (!c->signature.types_unknown)
-			plshard_add_split(function, value, arg->location);
-	}
-	return plshard_element_scope(function);
-}
-
-static void
-compile_hash(Compiler *c, const ValueScope *scope)
-{
-	PlshardFunction *function = c->function;
-	ExprList   *keys;
-
-	keys = plshard_compile_exprs(function, scope, c->body->run_on_expr, false);
-	function->keys = keys;
-	function->hashes = MemoryContextAllocZero(function->context,
-											  keys->nexprs * sizeof(ShardHash));
-	for (int i = 0; i < keys->nexprs; i++)
-	{
-		PositionErrors errors;
-
-		push_position(&errors, c, keys->exprs[i].location);
-		plshard_shard_hash_init(&function->hashes[i], keys->exprs[i].type,
-								keys->exprs[i].collation, function->context);
-		pop_position(&errors);
-	}
-}
-
-static void
-compile_run_on(Compiler *c)
-{
-	PlshardFunction *function = c->function;
-	AstBody    *body = c->body;
-	const ValueScope *scope = compile_split(c);
-	Oid			type;
-
-	function->run_on = body->run_on;
-	function->run_on_shard = body->run_on_shard;
-	if (body->run_on == RUN_ON_ARG)
-		function->keys = plshard_value_expr(function, scope,
-											lookup_argument(c, body->run_on_arg, NULL));
-	else if (body->run_on == RUN_ON_HASH || body->run_on == RUN_ON_FUNCTION)
-	{
-		if (c->signature.types_unknown)
-			plshard_check_exprs(function->source, body->run_on_expr);
-		else if (body->run_on == RUN_ON_HASH)
-			compile_hash(c, scope);
-		else
-			function->keys = plshard_compile_exprs(function, scope, body->run_on_expr, true);
-	}
-
-	if (c->signature.types_unknown || (body->run_on != RUN_ON_ARG && body->run_on != RUN_ON_FUNCTION))
-		return;
-	type = getBaseType(function->keys->exprs[0].type);
-	if (type != INT2OID && type != INT4OID && type != INT8OID)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("RUN ON needs a hash value of an integer type, not of type %s",
-						format_type_be(function->keys->exprs[0].type)),
-				 plshard_can_split(type) ?
-				 errhint("Add it to SPLIT if each of its elements is a hash value.") :
-				 errhint("Use RUN ON hash(...) for a key."),
-				 errposition_at(c, body->run_on_location)));
-	function->hash_type = type;
-}
-
 /* ---- the remote statement ---- */
 
 /*
@@ -565,7 +354,7 @@ compile_call(Compiler *c, TupleDesc columns, bool scalar, List **params)
 	args = palloc0((nargs + signature->nargs + 1) * sizeof(RemoteArg));
 	nargs = 0;
 	for (AstArg *arg = body->target_args; arg != NULL; arg = arg->next)
-		args[nargs++].value = lookup_argument(c, arg, NULL);
+		args[nargs++].value = plshard_lookup_argument(c, arg, NULL);
 	for (int i = 0; i < signature->nargs; i++)
 	{
 		if (plshard_is_input(signature, i))
@@ -708,13 +497,13 @@ compile_body(Compiler *c)
 {
 	PlshardFunction *function = c->function;
 
-	compile_place(c);
+	plshard_compile_place(c);
 	compile_modes(c);
 	for (AstLet *let = c->body->lets; let != NULL; let = let->next)
 		compile_let(c, let);
 	function->scope = make_scope(function);
-	compile_place_expr(c);
-	compile_run_on(c);
+	plshard_compile_place_expr(c);
+	plshard_compile_run_on(c);
 	compile_rows(c);
 }
 
@@ -803,13 +592,13 @@ plshard_check_definition(HeapTuple proc_tuple)
 	compile_proc(&c, proc_tuple, fcinfo);
 	if (c.function->cluster != 0)
 	{
-		push_position(&errors, &c, c.body->cluster.location);
+		plshard_push_position(&errors, &c, c.body->cluster.location);
 		map = plshard_cluster_map(c.function->cluster);
-		pop_position(&errors);
-		push_position(&errors, &c,
+		plshard_pop_position(&errors);
+		plshard_push_position(&errors, &c,
 					  c.body->run_on == RUN_ON_NONE ? -1 : c.body->run_on_location);
 		plshard_check_route(map, c.function->run_on, c.function->run_on_shard);
-		pop_position(&errors);
+		plshard_pop_position(&errors);
 		plshard_check_key_family(map, c.function);
 	}
 	end_compile(&c, caller);
