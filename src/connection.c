@@ -740,6 +740,16 @@ plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may
 	int			before = conn->npending;
 	int			read_only = may_write ? 0 : 1;
 
+	/* within a transaction it is BEGIN that says so; without one, it is for the next */
+	if (conn->read_only != read_only && conn->xact_depth == 0)
+	{
+		plshard_conn_send_plain(conn, may_write ? "SET default_transaction_read_only = off" :
+								"SET default_transaction_read_only = on",
+								PENDING_SETTING, owner, 0, false);
+		plshard_conn_send_sync(conn, NULL);
+		conn->read_only = read_only;
+		conn->was_writable |= may_write;
+	}
 	if (conn->timezone != session_timezone)
 	{
 		char	   *sql = psprintf("SET timezone = %s",
@@ -759,15 +769,6 @@ plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may
 			snprintf(sql, sizeof(sql), "SET statement_timeout = DEFAULT");
 		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
 		conn->statement_timeout = timeout;
-	}
-	/* within a transaction it is BEGIN that says so */
-	if (conn->read_only != read_only && conn->xact_depth == 0)
-	{
-		plshard_conn_send_plain(conn, may_write ? "SET default_transaction_read_only = off" :
-								"SET default_transaction_read_only = on",
-								PENDING_SETTING, owner, 0, false);
-		conn->read_only = read_only;
-		conn->was_writable |= may_write;
 	}
 	if (conn->path_shard != shard_id && conn->state == CONN_READY)
 	{

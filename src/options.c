@@ -149,7 +149,7 @@ parse_seconds(DefElem *option)
 		return parse_number(option, GUC_UNIT_MS, 0);
 	seconds = parse_number(option, GUC_UNIT_S, 0);
 	if (seconds > INT_MAX / 1000)
-		wrong_value(option, NULL);
+		wrong_value(option, gettext_noop("The longest time is 2147483 seconds."));
 	return seconds * 1000;
 }
 
