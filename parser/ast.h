@@ -36,6 +36,15 @@ typedef struct AstArg
 	int			location;
 } AstArg;
 
+/* Where a call goes to: CLUSTER or CONNECT with a literal, a call or an argument. */
+typedef struct AstPlace
+{
+	int			location;		/* of what follows the keyword; -1: absent */
+	char	   *name;			/* the literal's value, or NULL */
+	SourceSpan	text;			/* the literal, or func(args...) */
+	AstArg	   *arg;			/* or NULL */
+} AstPlace;
+
 /* LET name [type] = expr */
 typedef struct AstLet
 {
@@ -68,13 +77,17 @@ typedef struct AstBody
 {
 	const char *source;
 
-	AstName		cluster;		/* CLUSTER 'name' */
+	AstPlace	cluster;
+	AstPlace	connect;
 
 	RunOnKind	run_on;
 	int			run_on_location;	/* of what follows RUN ON */
 	SourceSpan	run_on_expr;	/* RUN_ON_HASH, RUN_ON_FUNCTION */
 	AstArg	   *run_on_arg;		/* RUN_ON_ARG */
 	int64_t		run_on_shard;	/* RUN_ON_SHARD */
+
+	int			split_location; /* of what follows SPLIT; -1: absent */
+	AstArg	   *split_args;		/* NULL: SPLIT ALL */
 
 	AstLet	   *lets;			/* in the order written */
 

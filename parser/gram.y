@@ -49,6 +49,8 @@ extern int	plshard_yylex(PLSHARD_YYSTYPE *value, int *location, ParseState *stat
 #define SEEN_ON_FAILURE	(1 << 6)
 #define SEEN_SQL		(1 << 7)
 #define SEEN_REDUCE		(1 << 8)
+#define SEEN_CONNECT	(1 << 9)
+#define SEEN_SPLIT		(1 << 10)
 
 static void plshard_yyerror(const int *location, ParseState *state, const char *message);
 static void specified_once(ParseState *state, int seen, int location, const char *what);
@@ -56,6 +58,8 @@ static AstName make_name(ParseState *state, Lexeme lexeme);
 static char *string_value(ParseState *state, Lexeme lexeme);
 static AstArg *make_arg(ParseState *state, char *qualifier, AstName name, int location);
 static AstArg *make_param(ParseState *state, Lexeme lexeme);
+static AstArg *append_arg(AstArg *list, AstArg *arg);
+static AstArg *finish_args(AstArg *list);
 static int64_t shard_number(ParseState *state, Lexeme lexeme);
 static void add_let(ParseState *state, AstName name, SourceSpan type, SourceSpan expr, int location);
 }
@@ -76,6 +80,7 @@ static void add_let(ParseState *state, AstName name, SourceSpan type, SourceSpan
 	Lexeme		lexeme;
 	AstName		name;
 	AstArg	   *arg;
+	AstPlace	place;
 	SourceSpan	span;
 }
 
@@ -86,13 +91,14 @@ static void add_let(ParseState *state, AstName name, SourceSpan type, SourceSpan
 %token <lexeme> STRING			/* '...' or $tag$...$tag$ */
 %token SQL_LEXEME				/* has a meaning in SQL only: E'...', :: and so on */
 
-%token <lexeme> K_ALL K_ANY K_CALL K_CLUSTER K_DELETE K_FAILURE K_HASH K_INSERT
+%token <lexeme> K_ALL K_ANY K_CALL K_CLUSTER K_CONNECT K_DELETE K_FAILURE K_HASH K_INSERT
 %token <lexeme> K_LET K_LOCK K_MERGE K_ON K_READ K_REDUCE K_RUN K_SELECT K_SHARD
-%token <lexeme> K_SKIP K_TARGET K_TIMEOUT K_UPDATE K_VALUES K_WITH K_WRITE
+%token <lexeme> K_SKIP K_SPLIT K_TARGET K_TIMEOUT K_UPDATE K_VALUES K_WITH K_WRITE
 
 %type <lexeme> word unreserved sql_keyword
-%type <name> name
-%type <arg> arg arg_list
+%type <name> name not_all
+%type <arg> arg arg_list split_arg split_list
+%type <place> place
 %type <span> call_arguments let_type let_expression sql_rest
 %type <span> reduce_columns reduce_query
 
@@ -109,7 +115,9 @@ body:
 /* To add a statement: a rule here, its keyword in scan.l, its hint below. */
 statement:
 	  cluster
+	| connect
 	| run_on
+	| split
 	| target
 	| let
 	| access
@@ -121,11 +129,37 @@ statement:
 	;
 
 cluster:
-	  K_CLUSTER STRING
+	  K_CLUSTER place
 		{
 			specified_once(state, SEEN_CLUSTER, @1, "CLUSTER");
-			state->body->cluster.name = string_value(state, $2);
-			state->body->cluster.location = @2;
+			state->body->cluster = $2;
+		}
+	;
+
+connect:
+	  K_CONNECT place
+		{
+			specified_once(state, SEEN_CONNECT, @1, "CONNECT");
+			state->body->connect = $2;
+		}
+	;
+
+place:
+	  STRING
+		{
+			$$ = (AstPlace) {@1, string_value(state, $1), {@1, $1.length}, NULL};
+		}
+	| arg
+		{
+			$$ = (AstPlace) {@1, NULL, NO_SPAN, $1};
+		}
+	| name '(' call_arguments ')'
+		{
+			$$ = (AstPlace) {@1, NULL, {@1, @4 + 1 - @1}, NULL};
+		}
+	| name '.' name '(' call_arguments ')'
+		{
+			$$ = (AstPlace) {@1, NULL, {@1, @6 + 1 - @1}, NULL};
 		}
 	;
 
@@ -197,6 +231,31 @@ call_arguments:
 	  %empty	{ $$ = READING(plshard_read_fragment(state, NO_SPAN, ')')); }
 	;
 
+split:
+	  K_SPLIT K_ALL
+		{
+			specified_once(state, SEEN_SPLIT, @1, "SPLIT");
+			state->body->split_location = @2;
+		}
+	| K_SPLIT split_list
+		{
+			specified_once(state, SEEN_SPLIT, @1, "SPLIT");
+			state->body->split_location = @2;
+			state->body->split_args = finish_args($2);
+		}
+	;
+
+split_list:
+	  split_arg						{ $$ = append_arg(NULL, $1); }
+	| split_list ',' split_arg		{ $$ = append_arg($1, $3); }
+	;
+
+split_arg:
+	  not_all				{ $$ = make_arg(state, NULL, $1, @1); }
+	| not_all '.' name		{ $$ = make_arg(state, $1.name, $3, @1); }
+	| PARAM					{ $$ = make_param(state, $1); }
+	;
+
 target:
 	  K_TARGET target_function target_arguments
 		{
@@ -225,24 +284,13 @@ target_arguments:
 	| '(' arg_list ')'
 		{
 			state->body->target_has_args = true;
-			/* the list is circular: its last member comes first */
-			state->body->target_args = $2->next;
-			$2->next = NULL;
+			state->body->target_args = finish_args($2);
 		}
 	;
 
 arg_list:
-	  arg
-		{
-			$$ = $1;
-			$$->next = $1;
-		}
-	| arg_list ',' arg
-		{
-			$$ = $3;
-			$$->next = $1->next;
-			$1->next = $3;
-		}
+	  arg					{ $$ = append_arg(NULL, $1); }
+	| arg_list ',' arg		{ $$ = append_arg($1, $3); }
 	;
 
 arg:
@@ -347,10 +395,14 @@ reduce_query:
 	  %empty	{ $$ = READING(plshard_read_reduce_query(state)); }
 	;
 
-/* Any word is a name; but RUN ON ALL and RUN ON ANY mean something else. */
+/* Any word is a name; but RUN ON ALL, RUN ON ANY and SPLIT ALL mean something else. */
 name:
-	  word		{ $$ = make_name(state, $1); }
+	  not_all
 	| K_ALL		{ $$ = make_name(state, $1); }
+	;
+
+not_all:
+	  word		{ $$ = make_name(state, $1); }
 	| K_ANY		{ $$ = make_name(state, $1); }
 	;
 
@@ -359,8 +411,8 @@ word:
 	;
 
 unreserved:
-	  K_CALL | K_CLUSTER | K_DELETE | K_FAILURE | K_HASH | K_INSERT | K_LET | K_LOCK
-	| K_MERGE | K_ON | K_READ | K_REDUCE | K_RUN | K_SELECT | K_SHARD | K_SKIP
+	  K_CALL | K_CLUSTER | K_CONNECT | K_DELETE | K_FAILURE | K_HASH | K_INSERT | K_LET | K_LOCK
+	| K_MERGE | K_ON | K_READ | K_REDUCE | K_RUN | K_SELECT | K_SHARD | K_SKIP | K_SPLIT
 	| K_TARGET | K_TIMEOUT | K_UPDATE | K_VALUES | K_WITH | K_WRITE
 	;
 
@@ -419,9 +471,13 @@ plshard_statement_hint(const ParseState *state)
 	switch (state->statement)
 	{
 		case K_CLUSTER:
-			return "Write CLUSTER 'name';";
+			return "CLUSTER takes a name in quotes, function(...), an argument or $n.";
+		case K_CONNECT:
+			return "CONNECT takes a connection string in quotes, function(...), an argument or $n.";
 		case K_RUN:
 			return "RUN ON takes hash(key, ...), function(...), an argument, $n, a shard number, ALL or ANY.";
+		case K_SPLIT:
+			return "Write SPLIT argument [, ...]; or SPLIT ALL;";
 		case K_TARGET:
 			return "Write TARGET [schema.]function [(argument, ...)]; where LET can compute arguments.";
 		case K_LET:
@@ -457,7 +513,7 @@ yyreport_syntax_error(const yypcontext_t *context, ParseState *state)
 	for (int i = 0; i < count; i++)
 	{
 		static const char statements[] =
-		"Statements are CLUSTER, RUN ON, TARGET, LET, READ, WRITE, LOCK SHARD, TIMEOUT, ON FAILURE SKIP, REDUCE, "
+		"Statements are CLUSTER, CONNECT, RUN ON, SPLIT, TARGET, LET, READ, WRITE, LOCK SHARD, TIMEOUT, ON FAILURE SKIP, REDUCE, "
 		"and one of SELECT, INSERT, UPDATE, DELETE, MERGE, WITH, VALUES and CALL.";
 
 		if (expected[i] == YYTRANSLATE(';'))
@@ -564,6 +620,29 @@ make_param(ParseState *state, Lexeme lexeme)
 	return arg;
 }
 
+/* A list under construction is circular: its last member, whose next is the first. */
+static AstArg *
+append_arg(AstArg *list, AstArg *arg)
+{
+	if (list == NULL)
+		arg->next = arg;
+	else
+	{
+		arg->next = list->next;
+		list->next = arg;
+	}
+	return arg;
+}
+
+static AstArg *
+finish_args(AstArg *list)
+{
+	AstArg	   *first = list->next;
+
+	list->next = NULL;
+	return first;
+}
+
 static int64_t
 shard_number(ParseState *state, Lexeme lexeme)
 {
@@ -598,6 +677,8 @@ plshard_parse(const char *source, const ParserAllocator *allocator, ParseError *
 	*state.body = (AstBody) {
 		.source = source,
 		.cluster.location = -1,
+		.connect.location = -1,
+		.split_location = -1,
 		.run_on_location = -1,
 		.target_schema.location = -1,
 		.target_name.location = -1,

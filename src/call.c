@@ -11,7 +11,11 @@
 #include "expr.h"
 #include "funccache.h"
 #include "route.h"
+#include "settings.h"
+#include "split.h"
 
+#include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 void
@@ -51,44 +55,84 @@ call_error_callback(void *arg)
 	errcontext("values and shard of a call of %s", ((PlshardCall *) arg)->function->signature);
 }
 
-static void
-eval_lets(PlshardCall *call)
+static NullableDatum
+eval_typed(PlshardCall *call, const TypedExpr *typed)
 {
-	PlshardFunction *function = call->function;
+	NullableDatum value;
 
-	for (int i = 0; i < function->nlets; i++)
-	{
-		FunctionLet *let = &function->lets[i];
-		NullableDatum value;
-
-		plshard_eval_exprs(call, let->expr, &value);
-		if (let->cast != NULL)
-			value.value = plshard_eval_cast(call, let->cast, value.value, &value.isnull);
-		plshard_set_value(call, function->nargs + i, value);
-	}
+	plshard_eval_exprs(call, typed->expr, &value);
+	if (typed->cast != NULL)
+		value.value = plshard_eval_cast(call, typed->cast, value.value, &value.isnull);
+	return value;
 }
 
-static void
-encode_params(PlshardCall *call)
+void
+plshard_check_connect(const PlshardFunction *function)
 {
-	PlshardFunction *function = call->function;
+	if (!superuser_arg(function->owner) && !plshard_connect_by_expression)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("only functions of superusers may compute what they connect to"),
+				 errhint("A superuser can allow it to others by the setting plshard.connect_by_expression.")));
+}
+
+/* The map of the place that CLUSTER or CONNECT says. */
+static ClusterMap *
+find_map(PlshardCall *call)
+{
+	const PlshardFunction *function = call->function;
+	NullableDatum value;
+	char	   *place;
+
+	if (function->place == NULL)
+		return function->connects ? plshard_connect_map(function->conninfo) :
+			plshard_cluster_map(function->cluster);
+
+	if (function->connects)
+		plshard_check_connect(function);
+	value = eval_typed(call, function->place);
+	if (value.isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 function->connects ? errmsg("the connection string of CONNECT is null") :
+				 errmsg("the name of the cluster is null")));
+	place = TextDatumGetCString(value.value);
+	return function->connects ? plshard_connect_map(place) :
+		plshard_cluster_map(plshard_cluster_find(place));
+}
+
+void
+plshard_encode_args(const PlshardCall *call, const NullableDatum *args, RemoteParams *params)
+{
+	const PlshardFunction *function = call->function;
 	int			n = function->query.nparams;
-	NullableDatum *args = palloc((n + 1) * sizeof(NullableDatum));
 	const char **values = palloc((n + 1) * sizeof(char *));
 	int		   *lengths = palloc((n + 1) * sizeof(int));
 	int		   *formats = palloc((n + 1) * sizeof(int));
 
+	plshard_encode_params(function->encoders, n, args, call->map->options.disable_binary,
+						  values, lengths, formats);
+	params->values = values;
+	params->lengths = lengths;
+	params->formats = formats;
+}
+
+static void
+encode_values(PlshardCall *call)
+{
+	const PlshardFunction *function = call->function;
+	int			n = function->query.nparams;
+	NullableDatum *args = palloc((n + 1) * sizeof(NullableDatum));
+
 	for (int i = 0; i < n; i++)
 		args[i] = call->values[function->param_values[i]];
-	plshard_encode_params(function->encoders, n, args, values, lengths, formats);
-	call->remote_params.values = values;
-	call->remote_params.lengths = lengths;
-	call->remote_params.formats = formats;
+	plshard_encode_args(call, args, &call->remote_params);
 }
 
 void
 plshard_prepare_call(PlshardCall *call)
 {
+	PlshardFunction *function = call->function;
 	ErrorContextCallback callback;
 
 	callback.callback = call_error_callback;
@@ -97,11 +141,15 @@ plshard_prepare_call(PlshardCall *call)
 	error_context_stack = &callback;
 
 	plshard_begin_evaluation(call);
-	eval_lets(call);
-	call->map = plshard_cluster_map(call->function->server);
+	for (int i = 0; i < function->nlets; i++)
+		plshard_set_value(call, function->nargs + i, eval_typed(call, &function->lets[i]));
+	call->map = find_map(call);
 	plshard_route(call);
 	plshard_end_evaluation(call);
-	encode_params(call);
+	if (call->split != NULL)
+		plshard_encode_split(call);
+	else
+		encode_values(call);
 
 	error_context_stack = callback.previous;
 }

@@ -10,25 +10,25 @@
 
 #include "access/xact.h"
 #include "catalog/pg_foreign_server.h"
-#include "cluster.h"
+#include "cluster_static.h"
 #include "compat.h"
+#include "connection.h"
 #include "conninfo.h"
 #include "foreign/foreign.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
-#include "options.h"
 #include "utils/acl.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-/* The newest map of a server. */
+/* The newest map of a cluster. */
 typedef struct CacheEntry
 {
-	Oid			server_oid;		/* hash key */
+	ClusterRef	ref;			/* hash key */
 	ClusterMap *map;
-	Oid			usage_user;		/* found to have USAGE ... */
+	Oid			usage_user;		/* found to have the right to use it ... */
 	uint64		usage_generation;	/* ... while usage_generation was this */
 } CacheEntry;
 
@@ -83,6 +83,14 @@ role_changed(Datum arg, int cacheid, uint32 hashvalue)
 	plshard_conninfo_generation++;
 }
 
+/* The functions that define clusters. */
+static void
+callbacks_changed(void)
+{
+	usage_generation++;
+	invalidate_maps();
+}
+
 static void
 mapping_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -106,7 +114,7 @@ free_outdated_maps(XactEvent event, void *arg)
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
 		if (!entry->map->valid)
-			hash_search(cache, &entry->server_oid, HASH_REMOVE, NULL);
+			hash_search(cache, &entry->ref, HASH_REMOVE, NULL);
 	}
 	dlist_foreach_modify(iter, &live_maps)
 	{
@@ -123,7 +131,7 @@ free_outdated_maps(XactEvent event, void *arg)
 void
 plshard_cluster_init(void)
 {
-	HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(CacheEntry)};
+	HASHCTL		control = {.keysize = sizeof(ClusterRef), .entrysize = sizeof(CacheEntry)};
 
 	cache = hash_create("plshard clusters", 16, &control, HASH_ELEM | HASH_BLOBS);
 
@@ -133,6 +141,7 @@ plshard_cluster_init(void)
 	CacheRegisterSyscacheCallback(AUTHOID, role_changed, 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, role_changed, 0);
 	CacheRegisterSyscacheCallback(USERMAPPINGOID, mapping_changed, 0);
+	plshard_callbacks_init(callbacks_changed);
 	RegisterXactCallback(free_outdated_maps, NULL);
 }
 
@@ -163,137 +172,197 @@ plshard_cluster_oid(const char *name, bool missing_ok)
 	return InvalidOid;
 }
 
-static void
-check_usage(Oid server_oid, Oid userid)
+ClusterRef
+plshard_cluster_find(const char *name)
 {
-	ForeignServer *server = GetForeignServerExtended(server_oid, FSV_MISSING_OK);
+	Oid			server_oid = plshard_cluster_oid(name, true);
+
+	if (OidIsValid(server_oid))
+		return server_oid;
+	if (plshard_callbacks_exist())
+		return plshard_session_cluster(CLUSTER_CALLBACKS, name)->ref;
+	return plshard_cluster_oid(name, false);
+}
+
+static void
+check_usage(ClusterRef ref, Oid userid)
+{
+	ForeignServer *server;
 	AclResult	result;
 
+	if (ref >= FIRST_SESSION_CLUSTER)
+	{
+		SessionCluster *cluster = plshard_session_cluster_by_ref(ref);
+
+		if (cluster->kind == CLUSTER_CALLBACKS)
+			plshard_callbacks_check_usage(cluster, userid);
+		return;
+	}
+
+	server = GetForeignServerExtended(ref, FSV_MISSING_OK);
 	if (server == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("cluster with OID %u does not exist", server_oid)));
-	result = object_aclcheck(ForeignServerRelationId, server_oid, userid, ACL_USAGE);
+				 errmsg("cluster with OID %u does not exist", (Oid) ref)));
+	result = object_aclcheck(ForeignServerRelationId, ref, userid, ACL_USAGE);
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, OBJECT_FOREIGN_SERVER, server->servername);
 }
 
 /* Which provider reads a cluster is decided here. */
 static ClusterMap *
-load_map(Oid server_oid, MemoryContext context)
+load_map(ClusterRef ref, MemoryContext context)
 {
 	ClusterOptions options;
 
-	plshard_cluster_options(server_oid, &options);
-	if (options.is_catalog)
-		return plshard_catalog_load(server_oid, context);
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cluster \"%s\" has no nodes and shards in the registry",
-					GetForeignServer(server_oid)->servername),
-			 errdetail("Its server has no option \"cluster_id\"."),
-			 errhint("Create clusters by plshard.create_cluster.")));
+	if (ref >= FIRST_SESSION_CLUSTER)
+	{
+		SessionCluster *cluster = plshard_session_cluster_by_ref(ref);
+
+		return cluster->kind == CLUSTER_CALLBACKS ? plshard_callbacks_load(cluster, context) :
+			plshard_connect_load(cluster, context);
+	}
+	plshard_cluster_options(ref, &options);
+	return options.is_catalog ? plshard_catalog_load(ref, context) :
+		plshard_server_load(ref, context);
 }
 
 /*
- * Reads a map and makes it the server's newest.  From the first step that
+ * Reads a map and makes it the cluster's newest.  From the first step that
  * changes the cache on, nothing can throw, so a failed load leaves no trace.
  */
 static CacheEntry *
-load_entry(Oid server_oid)
+load_entry(ClusterRef ref)
 {
 	uint64		generation = map_generation;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "plshard cluster",
 												  ALLOCSET_DEFAULT_SIZES);
-	ClusterMap *map = load_map(server_oid, context);
+	ClusterMap *map = load_map(ref, context);
 	LiveMap    *live = MemoryContextAlloc(context, sizeof(LiveMap));
 	CacheEntry *entry;
 	bool		found;
 
 	MemoryContextSetIdentifier(context, map->name);
-	entry = hash_search(cache, &server_oid, HASH_ENTER, &found);
+	entry = hash_search(cache, &ref, HASH_ENTER, &found);
 	entry->map = map;
 	entry->usage_user = InvalidOid;
 	live->map = map;
 	dlist_push_head(&live_maps, &live->link);
 	MemoryContextSetParent(context, CacheMemoryContext);
+	if (plshard_is_static(map))
+		plshard_conn_close_others(map);
 
 	/* outdated while it was read: good for this call only, which began before */
 	map->valid = (generation == map_generation);
 	return entry;
 }
 
-/* The server's newest map, read if need be. */
-static CacheEntry *
-current_entry(Oid server_oid)
+/* Makes the next look read it anew. */
+static void
+drop_map(CacheEntry *entry)
 {
-	CacheEntry *entry = hash_search(cache, &server_oid, HASH_FIND, NULL);
+	entry->map->valid = false;
+	have_outdated_maps = true;
+	plshard_conninfo_generation++;
+}
+
+/* The cluster's newest map, read if need be. */
+static CacheEntry *
+current_entry(ClusterRef ref)
+{
+	CacheEntry *entry = hash_search(cache, &ref, HASH_FIND, NULL);
 
 	/* a server that is gone: what this transaction did there still has to end */
-	if (entry != NULL && !SearchSysCacheExists1(FOREIGNSERVEROID, ObjectIdGetDatum(server_oid)))
+	if (entry != NULL && ref < FIRST_SESSION_CLUSTER &&
+		!SearchSysCacheExists1(FOREIGNSERVEROID, ObjectIdGetDatum(ref)))
 		return entry;
 	if (entry == NULL || !entry->map->valid)
-		entry = load_entry(server_oid);
+		entry = load_entry(ref);
 	return entry;
 }
 
 ClusterMap *
-plshard_cluster_map(Oid server_oid)
+plshard_cluster_map(ClusterRef ref)
 {
 	Oid			userid = GetUserId();
 	uint64		generation;
-	CacheEntry *entry = hash_search(cache, &server_oid, HASH_FIND, NULL);
+	CacheEntry *entry = hash_search(cache, &ref, HASH_FIND, NULL);
+	bool		usable = entry != NULL && entry->usage_user == userid &&
+		entry->usage_generation == usage_generation;
 
-	if (entry != NULL && entry->map->valid && entry->usage_user == userid &&
-		entry->usage_generation == usage_generation)
+	if (!usable)
+	{
+		generation = usage_generation;
+		check_usage(ref, userid);
+	}
+	else
+		generation = entry->usage_generation;
+
+	if (entry != NULL && entry->map->valid && entry->map->kind == CLUSTER_CALLBACKS &&
+		!plshard_callbacks_current(entry->map))
+		drop_map(entry);
+	if (usable && entry->map->valid)
 		return entry->map;
 
-	generation = usage_generation;
-	check_usage(server_oid, userid);
-	entry = current_entry(server_oid);
+	entry = current_entry(ref);
 	entry->usage_user = userid;
 	entry->usage_generation = generation;
 	return entry->map;
 }
 
 ClusterMap *
-plshard_cluster_map_unchecked(Oid server_oid)
+plshard_catalog_map(Oid server_oid)
 {
-	return current_entry(server_oid)->map;
+	ClusterMap *map = plshard_cluster_map(server_oid);
+
+	if (plshard_is_static(map))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cluster \"%s\" has no nodes and shards in the registry", map->name),
+				 errdetail("Its partitions are options of its server."),
+				 errhint("Create clusters by plshard.create_cluster.")));
+	return map;
+}
+
+ClusterMap *
+plshard_cluster_map_unchecked(ClusterRef ref)
+{
+	CacheEntry *entry = hash_search(cache, &ref, HASH_FIND, NULL);
+
+	if (entry != NULL && plshard_is_static(entry->map))
+		return entry->map;
+	return current_entry(ref)->map;
 }
 
 ClusterMap *
 plshard_cluster_reload(Oid server_oid)
 {
+	ClusterRef	ref = server_oid;
 	CacheEntry *entry;
 
 	/* first, or a message on its way would only cause another reload */
 	AcceptInvalidationMessages();
-	entry = hash_search(cache, &server_oid, HASH_FIND, NULL);
+	entry = hash_search(cache, &ref, HASH_FIND, NULL);
 	if (entry != NULL && entry->map->valid)
-	{
-		entry->map->valid = false;
-		have_outdated_maps = true;
-		plshard_conninfo_generation++;
-	}
-	return current_entry(server_oid)->map;
+		drop_map(entry);
+	return current_entry(ref)->map;
 }
 
-int
-plshard_cluster_shard_of_hash(const ClusterMap *map, int32 hash)
+ClusterMap *
+plshard_connect_map(const char *conninfo)
+{
+	return plshard_cluster_map(plshard_session_cluster(CLUSTER_CONNECT, conninfo)->ref);
+}
+
+static int
+shard_by_range(const ClusterMap *map, int32 hash)
 {
 	int			low = 0;
 	int			high = map->nshards - 1;
-	int			guess;
-
-	if (map->nshards == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cluster \"%s\" has no shards yet", map->name),
-				 errhint("Create them by plshard.create_shards.")));
 
 	/* exact where all ranges are equal; else the search starts there */
-	guess = ((uint64) ((int64) hash - PG_INT32_MIN) * map->nshards) >> 32;
+	int			guess = ((uint64) ((int64) hash - PG_INT32_MIN) * map->nshards) >> 32;
+
 	for (;;)
 	{
 		if (hash < map->shards[guess].min_value)
@@ -304,6 +373,27 @@ plshard_cluster_shard_of_hash(const ClusterMap *map, int32 hash)
 			return guess;
 		guess = low + (high - low) / 2;
 	}
+}
+
+int
+plshard_cluster_shard_of_hash(const ClusterMap *map, int32 hash)
+{
+	if (map->nshards == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cluster \"%s\" has no shards yet", map->name),
+				 errhint("Create them by plshard.create_shards.")));
+
+	switch (map->mapping)
+	{
+		case MAPPING_RANGES:
+			return shard_by_range(map, hash);
+		case MAPPING_MASK:
+			return (uint32) hash & (uint32) (map->nshards - 1);
+		case MAPPING_MODULUS:
+			return abs((int) ((int64) hash % map->nshards));
+	}
+	elog(ERROR, "unexpected mapping %d", (int) map->mapping);
 }
 
 int

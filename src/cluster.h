@@ -13,10 +13,35 @@
 
 #include "postgres.h"
 
-#include "utils/uuid.h"
+#include "options.h"
 
 #define PLSHARD_FDW_NAME "plshard"
 #define PLSHARD_SCHEMA "plshard"
+
+/*
+ * What a cluster is in this session: the oid of its foreign server, or, where it
+ * has none (callback functions, CONNECT), a number that the session gave it.
+ */
+typedef uint64 ClusterRef;
+
+#define FIRST_SESSION_CLUSTER ((ClusterRef) PG_UINT32_MAX + 1)
+
+/* Where a map comes from.  All but the first are static: see plshard_is_static. */
+typedef enum ClusterKind
+{
+	CLUSTER_CATALOG,			/* the registry's tables */
+	CLUSTER_SERVER,				/* partitions among the server's options */
+	CLUSTER_CALLBACKS,			/* plshard.get_cluster_...() */
+	CLUSTER_CONNECT				/* the conninfo of a CONNECT statement */
+} ClusterKind;
+
+/* How a hash leads to a shard. */
+typedef enum ShardMapping
+{
+	MAPPING_RANGES,				/* each shard has one */
+	MAPPING_MASK,				/* hash & (n - 1) */
+	MAPPING_MODULUS				/* abs(hash % n) */
+} ShardMapping;
 
 typedef enum PlacementState
 {
@@ -29,7 +54,8 @@ typedef struct ClusterNode
 {
 	int32		id;
 	char	   *name;
-	char	   *conninfo;		/* as registered: without passwords */
+	char	   *conninfo;		/* as registered; what it may say: conninfo.h */
+	uint64		identity;		/* tells it from all nodes of all clusters */
 } ClusterNode;
 
 typedef struct ClusterPlacement
@@ -40,8 +66,8 @@ typedef struct ClusterPlacement
 
 typedef struct ClusterShard
 {
-	int64		id;
-	int32		min_value;
+	int64		id;				/* static: its number, from 0 */
+	int32		min_value;		/* MAPPING_RANGES */
 	int32		max_value;
 	uint32		first_placement;	/* index into ClusterMap.placements */
 	uint16		nplacements;
@@ -53,21 +79,31 @@ typedef struct ClusterMap
 {
 	MemoryContext context;
 	bool		valid;			/* false once an invalidation has hit it */
-	Oid			server_oid;
-	char	   *name;			/* of the foreign server */
-	pg_uuid_t	cluster_id;
-	int64		epoch;
-
-	/* options of the server, defaults filled in; times in milliseconds */
-	int			node_timeout;	/* how long a node may take to answer a probe */
-	int			connect_timeout;	/* how long one connection attempt may take */
+	ClusterKind kind;
+	ClusterRef	ref;
+	Oid			server_oid;		/* InvalidOid: it has no foreign server */
+	char	   *name;
+	pg_uuid_t	cluster_id;		/* CLUSTER_CATALOG */
+	int64		epoch;			/* likewise */
+	ClusterOptions options;
 
 	int			nnodes;
-	ClusterNode *nodes;			/* in the order in which they were added */
+	ClusterNode *nodes;			/* by id, which is the order in which they were added */
+	ShardMapping mapping;
 	int			nshards;
-	ClusterShard *shards;		/* by min_value */
+	ClusterShard *shards;		/* by min_value, or number */
 	ClusterPlacement *placements;
 } ClusterMap;
+
+/*
+ * A static cluster has one placement a shard and nothing of ours on its nodes: no
+ * schemas, locks, epoch or eviction.
+ */
+static inline bool
+plshard_is_static(const ClusterMap *map)
+{
+	return map->kind != CLUSTER_CATALOG;
+}
 
 /* The i-th placement of a shard, active ones first. */
 #define plshard_placement(map, shard, i) \
@@ -88,29 +124,52 @@ extern void plshard_cluster_init(void);
 extern Oid	plshard_cluster_oid(const char *name, bool missing_ok);
 
 /*
+ * The cluster of that name: the foreign server's or else, where the callback
+ * functions exist, what they say of it (looked at by plshard_cluster_map).  The
+ * answer is good until the next invalidation of foreign servers.  Errors: 42704.
+ */
+extern ClusterRef plshard_cluster_find(const char *name);
+
+/*
  * The current map.  The caller has called AcceptInvalidationMessages() if it
  * must not miss what others have committed.  Errors: 42501 where the current
- * user lacks USAGE on the server; 42704 where the server is gone; 0A000 where
- * it is no catalog cluster; 55000 where the registry does not know it; XX001
- * where its rows contradict each other.
+ * user lacks USAGE on the server, or EXECUTE on the callback functions; 42704
+ * where the server is gone, or has no callback functions any more; 55000 where
+ * the registry does not know it, or it has no partitions; XX001 where the
+ * registry's rows contradict each other; for callback functions 22004, 22023,
+ * and whatever they throw.
  */
-extern ClusterMap *plshard_cluster_map(Oid server_oid);
+extern ClusterMap *plshard_cluster_map(ClusterRef cluster);
 
 /*
- * The same without the check of USAGE: for work that follows from a call that
- * was checked, such as its commit, when the current user may be another.
+ * The same for what only a cluster of the registry has.  Errors: also 0A000
+ * where it is a static one.
  */
-extern ClusterMap *plshard_cluster_map_unchecked(Oid server_oid);
+extern ClusterMap *plshard_catalog_map(Oid server_oid);
 
 /*
- * The current map, read anew whatever the cache believes: for one that a node
- * has called outdated, or that the caller has had changed (registry.h).  The
- * caller had a map already, so USAGE is not checked again.
+ * The same as plshard_cluster_map without the check of USAGE: for work that
+ * follows from a call that was checked, such as its commit, when the current user
+ * may be another.  Of a static cluster, the map that the transaction used last.
+ */
+extern ClusterMap *plshard_cluster_map_unchecked(ClusterRef cluster);
+
+/*
+ * The current map of a catalog cluster, read anew whatever the cache believes: for
+ * one that a node has called outdated, or that the caller has had changed
+ * (registry.h).  The caller had a map already, so USAGE is not checked again.
  */
 extern ClusterMap *plshard_cluster_reload(Oid server_oid);
 
 /*
- * The index of the shard whose range holds a hash.  Errors: 55000 where the
+ * The map of one node and one shard that a CONNECT statement stands for; the
+ * same text gives the same map for the rest of the session.  Errors: as
+ * plshard_validate_conninfo's for a text that no static cluster may have.
+ */
+extern ClusterMap *plshard_connect_map(const char *conninfo);
+
+/*
+ * The index of the shard that a hash leads to.  Errors: 55000 where the
  * cluster has no shards yet.
  */
 extern int	plshard_cluster_shard_of_hash(const ClusterMap *map, int32 hash);
@@ -123,13 +182,17 @@ extern int	plshard_cluster_node_by_id(const ClusterMap *map, int32 node_id);
 /* Tells this and (at commit) all other sessions that a cluster's rows changed. */
 extern void plshard_cluster_invalidate(void);
 
+/* ---- providers: each makes a map in "context", and knows what outdates it ---- */
+
 /*
- * Provider: reads a catalog cluster into "context" with a fresh snapshot.
- * Errors as plshard_cluster_map.
+ * Reads a catalog cluster with a fresh snapshot.  Errors as plshard_cluster_map.
  */
 extern ClusterMap *plshard_catalog_load(Oid server_oid, MemoryContext context);
 
 /* Is this one of the relations that the catalog provider has read from? */
 extern bool plshard_catalog_uses(Oid relation);
+
+/* Reads a static cluster from its server's options. */
+extern ClusterMap *plshard_server_load(Oid server_oid, MemoryContext context);
 
 #endif							/* PLSHARD_CLUSTER_H */

@@ -147,7 +147,7 @@ plshard_begin_change(const char *cluster)
 	if (!object_ownercheck(ForeignServerRelationId, server, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_SERVER, cluster);
 	plshard_lock_for_change(server);
-	map = plshard_cluster_map(server);
+	map = plshard_catalog_map(server);
 	id = plshard_cluster_id_text(map);
 
 	/* evictions lock this row too */
@@ -409,7 +409,7 @@ plshard_add_node(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("node \"%s\" of cluster \"%s\" already exists", name, map->name)));
-	plshard_validate_conninfo(conninfo);
+	plshard_validate_conninfo(conninfo, CLUSTER_CATALOG);
 
 	id = plshard_cluster_id_text(map);
 	node_id = plshard_catalog_query("UPDATE plshard.cluster SET last_node_id = last_node_id + 1"

@@ -14,6 +14,7 @@
 #include "catalog/namespace.h"
 #include "cluster.h"
 #include "commands/trigger.h"
+#include "common/hashfn.h"
 #include "compat.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
@@ -179,6 +180,8 @@ read_nodes(ClusterMap *map, Snapshot snapshot)
 		node->id = DatumGetInt32(column(&scan, row, NODE_ID));
 		node->name = pstrdup(NameStr(*DatumGetName(column(&scan, row, NODE_NAME))));
 		node->conninfo = TextDatumGetCString(column(&scan, row, NODE_CONNINFO));
+		/* 0 stands for no node */
+		node->identity = hash_bytes_extended(map->cluster_id.data, UUID_LEN, node->id) | 1;
 		MemoryContextSwitchTo(old);
 	}
 	end_scan(&scan);
@@ -334,11 +337,13 @@ plshard_catalog_load(Oid server_oid, MemoryContext context)
 
 	plshard_cluster_options(server_oid, &options);
 	map->context = context;
+	map->kind = CLUSTER_CATALOG;
+	map->mapping = MAPPING_RANGES;
+	map->ref = server_oid;
 	map->server_oid = server_oid;
 	map->name = MemoryContextStrdup(context, GetForeignServer(server_oid)->servername);
 	map->cluster_id = options.cluster_id;
-	map->node_timeout = options.node_timeout;
-	map->connect_timeout = options.connect_timeout;
+	map->options = options;
 
 	for (int i = 0; i < NUM_TABLES; i++)
 	{

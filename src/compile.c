@@ -2,7 +2,8 @@
  * compile.c
  *
  * A pg_proc row, or the text of a DO, made a PlshardFunction.  signature.c
- * reads what the row says of arguments and result.
+ * reads what the row says of arguments and result; compile_route.c compiles
+ * what the body says of where a call goes.
  *
  * The function's context is born below the caller's and moves below
  * CacheMemoryContext when compilation has succeeded.  The current context
@@ -12,7 +13,7 @@
 #include "postgres.h"
 
 #include "body_parser.h"
-#include "compile.h"
+#include "compiler.h"
 #include "expr.h"
 #include "query.h"
 #include "reduce.h"
@@ -23,27 +24,14 @@
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
-
-typedef struct Compiler
-{
-	PlshardFunction *function;
-	MemoryContext work;
-	ErrorContextCallback callback;
-	int			reading;		/* see plshard_begin_reading */
-	AstBody    *body;
-	Signature	signature;		/* of a DO: empty */
-	bool		validating;		/* for CREATE FUNCTION, without a call */
-	bool		is_inline;
-	bool		is_volatile;
-} Compiler;
-
-#define errposition_at(c, offset) plshard_errposition((c)->function->source, (offset))
 
 /* ---- parsing ---- */
 
@@ -77,19 +65,10 @@ compile_error_callback(void *arg)
 {
 	Compiler   *c = arg;
 
-	if (geterrposition() > 0)
-		function_parse_error_transpose(c->function->source);
+	plshard_transpose_error(c->function);
 	if (!c->validating && !c->is_inline)
 		errcontext("compilation of plshard function \"%s\"", c->function->name);
 }
-
-/* Gives errors that know nothing of the body a position in it. */
-typedef struct PositionErrors
-{
-	ErrorContextCallback callback;
-	const char *source;
-	int			location;		/* -1: none */
-} PositionErrors;
 
 static void
 position_error_callback(void *arg)
@@ -99,8 +78,8 @@ position_error_callback(void *arg)
 	plshard_errposition(errors->source, errors->location);
 }
 
-static void
-push_position(PositionErrors *errors, const Compiler *c, int location)
+void
+plshard_push_position(PositionErrors *errors, const Compiler *c, int location)
 {
 	errors->source = c->function->source;
 	errors->location = location;
@@ -110,10 +89,22 @@ push_position(PositionErrors *errors, const Compiler *c, int location)
 	error_context_stack = &errors->callback;
 }
 
-static void
-pop_position(PositionErrors *errors)
+void
+plshard_pop_position(PositionErrors *errors)
 {
 	error_context_stack = errors->callback.previous;
+}
+
+/* Whether a body that is not parsed yet may hold the secrets of a connection string. */
+static bool
+may_connect(const char *source)
+{
+	for (; *source != '\0'; source++)
+	{
+		if (pg_strncasecmp(source, "connect", 7) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* Creates the function's context; the current one becomes the compiler's own. */
@@ -126,6 +117,7 @@ begin_compile(Compiler *c, const char *source, const char *name)
 
 	function->context = context;
 	function->source = MemoryContextStrdup(context, source);
+	function->shown_source = may_connect(source) ? NULL : function->source;
 	function->name = name ? MemoryContextStrdup(context, name) : NULL;
 	function->states_keep = true;
 	function->call_context = AllocSetContextCreate(context, "plshard call",
@@ -188,20 +180,33 @@ parse_timeout(Compiler *c)
 	return ms;
 }
 
-static void
-compile_cluster(Compiler *c)
+/*
+ * The body without the literal of CONNECT, which may hold a password.  It has as
+ * many characters, so that positions are the same.
+ */
+static char *
+hide_secrets(Compiler *c)
 {
-	AstName    *cluster = &c->body->cluster;
-	PositionErrors errors;
+	SourceSpan	secret = c->body->connect.text;
+	const char *source = c->function->source;
+	int			stars = pg_mbstrlen_with_len(source + secret.start, secret.length);
+	char	   *shown = MemoryContextAlloc(c->function->context, strlen(source) + 1);
 
-	if (cluster->name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("the function does not name a cluster"),
-				 errhint("Add a statement CLUSTER 'name';.")));
-	push_position(&errors, c, cluster->location);
-	c->function->server = plshard_cluster_oid(cluster->name, false);
-	pop_position(&errors);
+	memcpy(shown, source, secret.start);
+	memset(shown + secret.start, '*', stars);
+	strcpy(shown + secret.start + stars, source + secret.start + secret.length);
+	return shown;
+}
+
+/* Parses the body. */
+static void
+read_body(Compiler *c)
+{
+	c->body = plshard_parse_body(c->function->source, false);
+	if (c->body->connect.name != NULL)
+		c->function->shown_source = hide_secrets(c);
+	else
+		c->function->shown_source = c->function->source;
 }
 
 /* READ, WRITE, LOCK SHARD, ON FAILURE SKIP, TIMEOUT. */
@@ -246,7 +251,7 @@ compile_let(Compiler *c, AstLet *let)
 {
 	PlshardFunction *function = c->function;
 	const ValueScope *scope = make_scope(function);
-	FunctionLet *compiled = &function->lets[function->nlets];
+	TypedExpr  *compiled = &function->lets[function->nlets];
 	FunctionValue *value = &function->values[scope->nvalues];
 	LocalExpr  *expr;
 
@@ -301,9 +306,8 @@ compile_let(Compiler *c, AstLet *let)
 	function->nlets++;
 }
 
-/* The value that an argument in the body means. */
-static int
-lookup_argument(Compiler *c, const AstArg *arg)
+int
+plshard_lookup_argument(Compiler *c, const AstArg *arg, const char *hint)
 {
 	int			value;
 
@@ -323,64 +327,9 @@ lookup_argument(Compiler *c, const AstArg *arg)
 				 arg->qualifier ?
 				 errmsg("\"%s.%s\" is not an argument of this function", arg->qualifier, arg->name) :
 				 errmsg("\"%s\" is not an argument of this function", arg->name),
+				 hint ? errhint("%s", hint) : 0,
 				 errposition_at(c, arg->location)));
 	return value;
-}
-
-static void
-compile_hash(Compiler *c)
-{
-	PlshardFunction *function = c->function;
-	ExprList   *keys;
-
-	keys = plshard_compile_exprs(function, function->scope, c->body->run_on_expr, false);
-	function->keys = keys;
-	function->hashes = MemoryContextAllocZero(function->context,
-											  keys->nexprs * sizeof(ShardHash));
-	for (int i = 0; i < keys->nexprs; i++)
-	{
-		PositionErrors errors;
-
-		push_position(&errors, c, keys->exprs[i].location);
-		plshard_shard_hash_init(&function->hashes[i], keys->exprs[i].type,
-								keys->exprs[i].collation, function->context);
-		pop_position(&errors);
-	}
-}
-
-static void
-compile_run_on(Compiler *c)
-{
-	PlshardFunction *function = c->function;
-	AstBody    *body = c->body;
-	Oid			type;
-
-	function->run_on = body->run_on;
-	function->run_on_shard = body->run_on_shard;
-	if (body->run_on == RUN_ON_ARG)
-		function->keys = plshard_value_expr(function, lookup_argument(c, body->run_on_arg));
-	else if (body->run_on == RUN_ON_HASH || body->run_on == RUN_ON_FUNCTION)
-	{
-		if (c->signature.types_unknown)
-			plshard_check_exprs(function->source, body->run_on_expr);
-		else if (body->run_on == RUN_ON_HASH)
-			compile_hash(c);
-		else
-			function->keys = plshard_compile_exprs(function, function->scope,
-												   body->run_on_expr, true);
-	}
-
-	if (c->signature.types_unknown || (body->run_on != RUN_ON_ARG && body->run_on != RUN_ON_FUNCTION))
-		return;
-	type = getBaseType(function->keys->exprs[0].type);
-	if (type != INT2OID && type != INT4OID && type != INT8OID)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("RUN ON needs a hash value of an integer type, not of type %s",
-						format_type_be(function->keys->exprs[0].type)),
-				 errhint("Use RUN ON hash(...) for a key."),
-				 errposition_at(c, body->run_on_location)));
-	function->hash_type = type;
 }
 
 /* ---- the remote statement ---- */
@@ -405,7 +354,7 @@ compile_call(Compiler *c, TupleDesc columns, bool scalar, List **params)
 	args = palloc0((nargs + signature->nargs + 1) * sizeof(RemoteArg));
 	nargs = 0;
 	for (AstArg *arg = body->target_args; arg != NULL; arg = arg->next)
-		args[nargs++].value = lookup_argument(c, arg);
+		args[nargs++].value = plshard_lookup_argument(c, arg, NULL);
 	for (int i = 0; i < signature->nargs; i++)
 	{
 		if (plshard_is_input(signature, i))
@@ -548,12 +497,13 @@ compile_body(Compiler *c)
 {
 	PlshardFunction *function = c->function;
 
-	compile_cluster(c);
+	plshard_compile_place(c);
 	compile_modes(c);
 	for (AstLet *let = c->body->lets; let != NULL; let = let->next)
 		compile_let(c, let);
 	function->scope = make_scope(function);
-	compile_run_on(c);
+	plshard_compile_place_expr(c);
+	plshard_compile_run_on(c);
 	compile_rows(c);
 }
 
@@ -580,10 +530,11 @@ compile_proc(Compiler *c, HeapTuple proc_tuple, FunctionCallInfo fcinfo)
 	function = c->function;
 	function->signature = MemoryContextStrdup(function->context, format_procedure(proc->oid));
 	MemoryContextSetIdentifier(function->context, function->signature);
+	function->owner = proc->proowner;
 	function->proc_hash = GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(proc->oid));
 	c->is_volatile = proc->provolatile == PROVOLATILE_VOLATILE;
 
-	c->body = plshard_parse_body(function->source, false);
+	read_body(c);
 	plshard_read_signature(&c->signature, function, proc_tuple, fcinfo, c->validating,
 						   count_lets(c->body));
 	compile_body(c);
@@ -611,7 +562,8 @@ plshard_compile_inline(const char *source)
 	c.is_volatile = true;
 	begin_compile(&c, source, NULL);
 	c.function->signature = "inline_code_block";
-	c.body = plshard_parse_body(c.function->source, false);
+	c.function->owner = GetUserId();
+	read_body(&c);
 	plshard_make_values(c.function, 0, count_lets(c.body));
 	compile_body(&c);
 	end_compile(&c, caller);
@@ -638,13 +590,17 @@ plshard_check_definition(HeapTuple proc_tuple)
 
 	c.validating = true;
 	compile_proc(&c, proc_tuple, fcinfo);
-	push_position(&errors, &c, c.body->cluster.location);
-	map = plshard_cluster_map(c.function->server);
-	pop_position(&errors);
-	push_position(&errors, &c, c.body->run_on == RUN_ON_NONE ? -1 : c.body->run_on_location);
-	plshard_check_route(map, c.function->run_on, c.function->run_on_shard);
-	pop_position(&errors);
-	plshard_check_key_family(map, c.function);
+	if (c.function->cluster != 0)
+	{
+		plshard_push_position(&errors, &c, c.body->cluster.location);
+		map = plshard_cluster_map(c.function->cluster);
+		plshard_pop_position(&errors);
+		plshard_push_position(&errors, &c,
+					  c.body->run_on == RUN_ON_NONE ? -1 : c.body->run_on_location);
+		plshard_check_route(map, c.function->run_on, c.function->run_on_shard);
+		plshard_pop_position(&errors);
+		plshard_check_key_family(map, c.function);
+	}
 	end_compile(&c, caller);
 	MemoryContextDelete(c.function->context);
 }

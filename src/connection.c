@@ -11,6 +11,7 @@
 #include "compat.h"
 #include "conninfo.h"
 #include "connection.h"
+#include "common/pg_prng.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "node_schema.h"
@@ -40,14 +41,14 @@ typedef struct PreparedStatement
 static HTAB *connections = NULL;
 
 /*
- * What is asked and set on every session of ours, in one round trip.  %s is the
- * cluster's epoch sequence: a server without it has lost its data.  Text travels as
+ * What is asked and set on every session of ours, in one round trip.  %s is whether
+ * the node has the cluster's objects: without them it has lost its data.  Text travels as
  * the same on both sides; nothing is written unless a write says so; a session
  * whose front has gone ends soon, also while it computes.
  */
 static const char setup_sql[] =
 "SELECT pg_catalog.current_setting('search_path'), "
-"pg_catalog.to_regclass(%s) IS NOT NULL, "
+"%s, "
 "pg_catalog.set_config('default_transaction_read_only', 'on', false), "
 "pg_catalog.set_config('datestyle', 'ISO', false), "
 "pg_catalog.set_config('intervalstyle', 'postgres', false), "
@@ -169,6 +170,14 @@ report_notices(NodeConn *conn)
 	}
 }
 
+/* Connections that were made together do not end together. */
+static bool
+is_too_old(const NodeConn *conn, const ClusterMap *map)
+{
+	return plshard_clock() - conn->connected_at >
+		(Deadline) (map->options.connection_lifetime * 1000000.0 * conn->lifetime_jitter);
+}
+
 NodeConn *
 plshard_conn_get(const ClusterMap *map, int node, int slot)
 {
@@ -188,9 +197,9 @@ plshard_conn_get(const ClusterMap *map, int node, int slot)
 	}
 
 	memset(&key, 0, sizeof(key));
-	key.server_oid = map->server_oid;
+	key.cluster = map->ref;
 	key.node_id = map->nodes[node].id;
-	key.userid = GetUserId();
+	key.userid = plshard_connection_role(map);
 	key.slot = slot;
 	conn = hash_search(connections, &key, HASH_ENTER, &found);
 	if (!found)
@@ -203,13 +212,16 @@ plshard_conn_get(const ClusterMap *map, int node, int slot)
 		dlist_init(&conn->lru);
 	}
 
-	if (conn->state == CONN_READY && conn->xact_depth == 0 && !plshard_conn_awaited(conn) &&
-		conn->checked_generation != plshard_conninfo_generation)
+	if (conn->state != CONN_READY || conn->xact_depth > 0 || plshard_conn_awaited(conn))
+		return conn;
+	if (map->options.connection_lifetime > 0 && is_too_old(conn, map))
+		plshard_conn_close(conn);
+	else if (conn->checked_generation != plshard_conninfo_generation)
 	{
 		uint64		generation = plshard_conninfo_generation;
 		NodeConninfo info;
 
-		plshard_build_conninfo(map, node, GetUserId(), &info);
+		plshard_build_conninfo(map, node, key.userid, &info);
 		if (info.fingerprint != conn->fingerprint)
 			plshard_conn_close(conn);
 		else
@@ -223,7 +235,6 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 {
 	NodeConninfo info;
 	uint64		generation = plshard_conninfo_generation;
-	char	   *sequence;
 
 	Assert(conn->pg == NULL);
 	plshard_build_conninfo(map, node, conn->key.userid, &info);
@@ -232,9 +243,14 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	conn->message = NULL;
 	conn->base_path = NULL;
 	conn->epoch_sql = NULL;
-	sequence = plshard_epoch_sequence(map);
-	conn->epoch_sequence = MemoryContextStrdup(conn->context, sequence);
-	pfree(sequence);
+	conn->epoch_sequence = NULL;
+	if (!plshard_is_static(map))
+	{
+		char	   *sequence = plshard_epoch_sequence(map);
+
+		conn->epoch_sequence = MemoryContextStrdup(conn->context, sequence);
+		pfree(sequence);
+	}
 	conn->pending = NULL;
 	conn->pending_size = 0;
 	strlcpy(conn->node_name, map->nodes[node].name, NAMEDATALEN);
@@ -247,7 +263,8 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	conn->sqlstate = 0;
 	conn->xact_depth = 0;
 	conn->notices = NULL;
-	conn->last_heard = plshard_clock();
+	conn->last_heard = conn->connected_at = plshard_clock();
+	conn->lifetime_jitter = 0.8 + 0.2 * pg_prng_double(&pg_global_prng_state);
 
 	if (!AcquireExternalFD())
 	{
@@ -336,6 +353,22 @@ plshard_conn_pass_notices(NodeConn *conn, const char *function_name)
 }
 
 static void
+close_if_gone(NodeConn *conn, void *arg)
+{
+	const ClusterMap *map = arg;
+
+	if (conn->key.cluster == map->ref && conn->state == CONN_READY && conn->xact_depth == 0 &&
+		conn->in_use == 0 && plshard_cluster_node_by_id(map, conn->key.node_id) < 0)
+		plshard_conn_close(conn);
+}
+
+void
+plshard_conn_close_others(const ClusterMap *map)
+{
+	plshard_conn_each(close_if_gone, unconstify(ClusterMap *, map));
+}
+
+static void
 ignore_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 {
 }
@@ -379,7 +412,9 @@ begin_setup(NodeConn *conn)
 		return;
 	}
 	conn->poll_events = 0;
-	sql = psprintf(setup_sql, quote_literal_cstr(conn->epoch_sequence));
+	sql = psprintf(setup_sql, conn->epoch_sequence == NULL ? "true" :
+				   psprintf("pg_catalog.to_regclass(%s) IS NOT NULL",
+							quote_literal_cstr(conn->epoch_sequence)));
 	plshard_conn_send_plain(conn, sql, PENDING_SETUP, NULL, 0, false);
 	pfree(sql);
 	plshard_conn_send_sync(conn, NULL);
@@ -403,6 +438,8 @@ finish_setup(NodeConn *conn, const PGresult *result)
 	plshard_conn_forget_settings(conn);
 	conn->path_shard = PATH_BASE;
 	conn->statement_timeout = 0;
+	conn->read_only = 1;
+	conn->was_writable = false;
 
 	ctl.keysize = sizeof(StatementKey);
 	ctl.entrysize = sizeof(PreparedStatement);
@@ -698,10 +735,21 @@ plshard_conn_send_sync(NodeConn *conn, void *owner)
 }
 
 bool
-plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, void *owner)
+plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write, void *owner)
 {
 	int			before = conn->npending;
+	int			read_only = may_write ? 0 : 1;
 
+	/* within a transaction it is BEGIN that says so; without one, it is for the next */
+	if (conn->read_only != read_only && conn->xact_depth == 0)
+	{
+		plshard_conn_send_plain(conn, may_write ? "SET default_transaction_read_only = off" :
+								"SET default_transaction_read_only = on",
+								PENDING_SETTING, owner, 0, false);
+		plshard_conn_send_sync(conn, NULL);
+		conn->read_only = read_only;
+		conn->was_writable |= may_write;
+	}
 	if (conn->timezone != session_timezone)
 	{
 		char	   *sql = psprintf("SET timezone = %s",

@@ -54,7 +54,7 @@ typedef enum ConnState
 
 typedef struct NodeConnKey
 {
-	Oid			server_oid;
+	ClusterRef	cluster;
 	int32		node_id;
 	Oid			userid;
 	int32		slot;			/* 0 is the one that has the transaction */
@@ -91,6 +91,8 @@ typedef struct NodeConn
 	bool		unsent;			/* libpq still holds bytes for the socket */
 	struct RemoteNotice *notices;	/* that have come, oldest first */
 	Deadline	last_heard;
+	Deadline	connected_at;
+	double		lifetime_jitter;	/* its share of the cluster's connection_lifetime */
 
 	/*
 	 * The nesting level of the front's transaction in which a call uses it now,
@@ -101,9 +103,11 @@ typedef struct NodeConn
 	/* session state on the node */
 	int64		path_shard;		/* whose search_path is set; see PATH_ */
 	char	   *base_path;		/* the session's own search_path */
-	char	   *epoch_sequence; /* quoted: the cluster's, on the node */
+	char	   *epoch_sequence; /* quoted: the cluster's, on the node; NULL of a static one */
 	char	   *epoch_sql;		/* compares the node's epoch, made on first use */
 	bool		has_schema;		/* the node has the cluster's objects: it is no empty server */
+	int			read_only;		/* default_transaction_read_only: 1 on, 0 off, -1 unknown */
+	bool		was_writable;	/* it has been off */
 	int			statement_timeout;	/* ms; 0 the session's own, -1 unknown */
 	const void *timezone;		/* the front's that was set; NULL unknown */
 
@@ -151,11 +155,15 @@ typedef enum BuiltinQuery
 typedef void (*ResultHandler) (NodeConn *conn, Pending *pending, PGresult *result, void *arg);
 
 /*
- * The connection of the current user to a node: the cached one (in whatever
- * state) or a new entry in state CONN_CLOSED.  One that no transaction uses
- * and whose conninfo has changed is closed first.
+ * The current user's connection (see plshard_connection_role) to a node: the cached
+ * one (in whatever state) or a new entry in state CONN_CLOSED.  One that no
+ * transaction uses and whose conninfo has changed, or whose lifetime is over, is
+ * closed first.
  */
 extern NodeConn *plshard_conn_get(const ClusterMap *map, int node, int slot);
+
+/* Closes what no transaction uses of a cluster's connections to nodes that are not in its map. */
+extern void plshard_conn_close_others(const ClusterMap *map);
 
 /* Begins to connect: state CONN_CONNECTING, or CONN_LOST with a message.  Throws 2F003. */
 extern void plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node);
@@ -194,10 +202,11 @@ extern void plshard_conn_send_sync(NodeConn *conn, void *owner);
 
 /*
  * Queues search_path (a shard's, or PATH_BASE), statement_timeout (ms, 0: the
- * session's own) and TimeZone, each only where it differs from what is set;
- * false if nothing had to be sent.
+ * session's own), TimeZone, and whether a command outside a transaction may write,
+ * each only where it differs from what is set; false if nothing had to be sent.
  */
-extern bool plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, void *owner);
+extern bool plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write,
+									   void *owner);
 
 /* A rollback has undone settings: they are sent again with the next call. */
 static inline void
@@ -205,6 +214,8 @@ plshard_conn_forget_settings(NodeConn *conn)
 {
 	conn->path_shard = PATH_UNKNOWN;
 	conn->statement_timeout = -1;
+	if (conn->was_writable)
+		conn->read_only = -1;
 	conn->timezone = NULL;
 }
 

@@ -29,6 +29,11 @@ static const char *const node_keywords[] = {
 	"tcp_user_timeout"
 };
 
+/* What the conninfos of a static cluster may say as well. */
+static const char *const static_keywords[] = {
+	"application_name", "options", "user"
+};
+
 /* What a user mapping's options mean to libpq. */
 static const char *const mapping_keywords[] = {
 	"password", "sslcert", "sslkey", "sslpassword", "user"
@@ -73,12 +78,22 @@ add_setting(NodeConninfo *info, int *n, const char *keyword, const char *value)
 	(*n)++;
 }
 
+static bool
+keyword_allowed(const char *keyword, ClusterKind kind)
+{
+	if (is_one_of(keyword, node_keywords, lengthof(node_keywords)))
+		return true;
+	if (kind != CLUSTER_CATALOG && is_one_of(keyword, static_keywords, lengthof(static_keywords)))
+		return true;
+	return (kind == CLUSTER_CALLBACKS || kind == CLUSTER_CONNECT) && strcmp(keyword, "password") == 0;
+}
+
 static void
-check_node_keyword(const char *keyword)
+check_node_keyword(const char *keyword, ClusterKind kind)
 {
 	StringInfoData valid;
 
-	if (is_one_of(keyword, node_keywords, lengthof(node_keywords)))
+	if (keyword_allowed(keyword, kind))
 	{
 		if (!plshard_proxy_option_allowed(keyword))
 			ereport(ERROR,
@@ -87,7 +102,8 @@ check_node_keyword(const char *keyword)
 							keyword)));
 		return;
 	}
-	if (is_one_of(keyword, mapping_keywords, lengthof(mapping_keywords)))
+	if (is_one_of(keyword, mapping_keywords, lengthof(mapping_keywords)) &&
+		(kind == CLUSTER_CATALOG || kind == CLUSTER_SERVER))
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 				 errmsg("connection option \"%s\" is not allowed for a node", keyword),
@@ -96,6 +112,10 @@ check_node_keyword(const char *keyword)
 	initStringInfo(&valid);
 	for (int i = 0; i < lengthof(node_keywords); i++)
 		appendStringInfo(&valid, "%s%s", i > 0 ? ", " : "", node_keywords[i]);
+	for (int i = 0; kind != CLUSTER_CATALOG && i < lengthof(static_keywords); i++)
+		appendStringInfo(&valid, ", %s", static_keywords[i]);
+	if (keyword_allowed("password", kind))
+		appendStringInfoString(&valid, ", password");
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 			 errmsg("connection option \"%s\" is not allowed for a node", keyword),
@@ -122,7 +142,7 @@ parse_conninfo(const char *conninfo)
 }
 
 void
-plshard_validate_conninfo(const char *conninfo)
+plshard_validate_conninfo(const char *conninfo, ClusterKind kind)
 {
 	PQconninfoOption *options = parse_conninfo(conninfo);
 
@@ -131,7 +151,7 @@ plshard_validate_conninfo(const char *conninfo)
 		for (PQconninfoOption *option = options; option->keyword; option++)
 		{
 			if (option->val != NULL)
-				check_node_keyword(option->keyword);
+				check_node_keyword(option->keyword, kind);
 		}
 	}
 	PG_FINALLY();
@@ -141,11 +161,19 @@ plshard_validate_conninfo(const char *conninfo)
 	PG_END_TRY();
 }
 
+/* What a node's conninfo has said beside where the node is. */
+typedef struct NodeSays
+{
+	bool		user;
+	bool		password;
+} NodeSays;
+
 /* Adds the settings of a node's conninfo to arrays with room for them. */
-static void
-add_node_settings(NodeConninfo *info, int *n, const char *conninfo)
+static NodeSays
+add_node_settings(NodeConninfo *info, int *n, const char *conninfo, ClusterKind kind)
 {
 	PQconninfoOption *options = parse_conninfo(conninfo);
+	NodeSays	says = {false, false};
 
 	PG_TRY();
 	{
@@ -153,8 +181,13 @@ add_node_settings(NodeConninfo *info, int *n, const char *conninfo)
 		{
 			if (option->val == NULL)
 				continue;
-			check_node_keyword(option->keyword);
+			check_node_keyword(option->keyword, kind);
 			add_setting(info, n, option->keyword, option->val);
+			if (option->val[0] != '\0')
+			{
+				says.user |= strcmp(option->keyword, "user") == 0;
+				says.password |= strcmp(option->keyword, "password") == 0;
+			}
 		}
 	}
 	PG_FINALLY();
@@ -162,6 +195,15 @@ add_node_settings(NodeConninfo *info, int *n, const char *conninfo)
 		PQconninfoFree(options);
 	}
 	PG_END_TRY();
+	return says;
+}
+
+/* A keepalive setting of the cluster, where it has one. */
+static void
+add_keepalive(NodeConninfo *info, int *n, const char *keyword, int value)
+{
+	if (value > 0)
+		add_setting(info, n, keyword, psprintf("%d", value));
 }
 
 static uint32
@@ -183,55 +225,67 @@ fingerprint(const NodeConninfo *info)
 void
 plshard_build_conninfo(const ClusterMap *map, int node, Oid userid, NodeConninfo *result)
 {
-	ClusterOptions server;
-	List	   *mapping;
+	const ClusterOptions *options = &map->options;
+	List	   *mapping = NIL;
 	ListCell   *cell;
-	bool		has_mapping;
-	bool		has_password = false;
+	NodeSays	says;
+	bool		has_mapping = false;
 	bool		required;
+	bool		server = OidIsValid(map->server_oid);
 	int			room;
 	int			n = 0;
 
 	Assert(node >= 0 && node < map->nnodes);
 
-	plshard_cluster_options(map->server_oid, &server);
-	mapping = plshard_user_mapping_options(map->server_oid, userid, &has_mapping);
-	required = has_mapping ? true : server.password_required;
+	if (server)
+		mapping = plshard_user_mapping_options(map->server_oid, userid, &has_mapping);
+	required = has_mapping ? true : options->password_required;
 
-	/* user, client_encoding, application_name and the end */
-	room = lengthof(defaults) + lengthof(node_keywords) + list_length(mapping) + 4;
+	/* user and password, client_encoding, application_name and the end, three keepalives */
+	room = lengthof(defaults) + lengthof(node_keywords) + lengthof(static_keywords) +
+		list_length(mapping) + 8;
 	result->keywords = palloc0(room * sizeof(char *));
 	result->values = palloc0(room * sizeof(char *));
 
 	for (int i = 0; i < lengthof(defaults); i++)
 		add_setting(result, &n, defaults[i][0], defaults[i][1]);
-	add_node_settings(result, &n, map->nodes[node].conninfo);
+	add_keepalive(result, &n, "keepalives_idle", options->keepalive_idle);
+	add_keepalive(result, &n, "keepalives_interval", options->keepalive_interval);
+	add_keepalive(result, &n, "keepalives_count", options->keepalive_count);
 	add_setting(result, &n, "user", GetUserNameFromId(userid, false));
+	add_setting(result, &n, "application_name", "plshard");
+	says = add_node_settings(result, &n, map->nodes[node].conninfo, map->kind);
 	foreach(cell, mapping)
 	{
 		DefElem    *option = lfirst_node(DefElem, cell);
 
 		if (strcmp(option->defname, "password_required") == 0)
-			required = defGetBoolean(option);
+			required = plshard_option_is_on(option);
 		else if (is_one_of(option->defname, mapping_keywords, lengthof(mapping_keywords)))
 		{
 			char	   *value = defGetString(option);
 
 			add_setting(result, &n, option->defname, value);
 			if (strcmp(option->defname, "password") == 0 && *value != '\0')
-				has_password = true;
+				says.password = true;
+			if (strcmp(option->defname, "user") == 0)
+				says.user = false;
 		}
 	}
 	add_setting(result, &n, "client_encoding", GetDatabaseEncodingName());
-	add_setting(result, &n, "application_name", "plshard");
 
+	/* an exemption of the mapping's own role is none for the role that the server names */
+	if (says.user && options->password_required)
+		required = true;
 	result->password_required = required && !superuser_arg(userid);
-	if (result->password_required && !has_password)
+	if (result->password_required && !says.password)
 		ereport(ERROR,
 				(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
 				 errmsg("password is required"),
+				 server ?
 				 errdetail("Non-superusers must provide a password in the user mapping of cluster \"%s\".",
-						   map->name)));
+						   map->name) :
+				 errdetail("Non-superusers must provide a password in the connection string.")));
 	result->fingerprint = fingerprint(result);
 }
 

@@ -10,14 +10,15 @@
 
 #include "cluster.h"
 #include "libpq-fe.h"
+#include "miscadmin.h"
 
 typedef struct NodeConninfo
 {
 	const char **keywords;		/* NULL-terminated, for PQconnectStartParams
 								 * with expand_dbname = 0 */
 	const char **values;
-	bool		password_required;	/* the server must have asked for a
-									 * password, and it came from the mapping */
+	bool		password_required;	/* the node must have asked for the
+									 * password that is given here */
 	uint32		fingerprint;	/* differs when any keyword or value does */
 } NodeConninfo;
 
@@ -29,14 +30,25 @@ typedef struct NodeConninfo
 extern uint64 plshard_conninfo_generation;
 
 /*
+ * Whom a call of the current user connects as: whose mapping is looked up, whose
+ * name is the remote user's where nothing names one, and whose connections are used.
+ */
+static inline Oid
+plshard_connection_role(const ClusterMap *map)
+{
+	return map->options.session_user ? GetSessionUserId() : GetUserId();
+}
+
+/*
  * Builds the connection parameters of a node for a user, in the current memory
- * context.  The remote user is the mapping's, or the user's own name where
- * there is no mapping or it names none; never one from the node's conninfo.
+ * context.  The remote user is the mapping's, or else that of a static cluster's
+ * conninfo, or else the user's own name.
  *
  * Errors: 2F003 (as postgres_fdw) where a non-superuser has no password in the
  * mapping and no superuser said password_required 'false': on the mapping, or,
- * where there is no mapping, on the server.  42501 where the server forbids
- * an option.
+ * where there is no mapping, on the cluster; and in any case on the cluster where
+ * the user is the conninfo's.  Clusters without a foreign server have no mappings:
+ * there the password is the conninfo's.  42501 where the server forbids an option.
  */
 extern void plshard_build_conninfo(const ClusterMap *map, int node, Oid userid,
 								   NodeConninfo *result);
@@ -48,12 +60,14 @@ extern void plshard_build_conninfo(const ClusterMap *map, int node, Oid userid,
 extern void plshard_check_connection_security(PGconn *conn, const NodeConninfo *info);
 
 /*
- * Checks a conninfo given to add_node: parses, allowed keywords only.  A user
- * or password is refused, whoever registers the node: with password_required
- * 'false' on the server, a user named here would be a way into any role.  User
- * mappings (also one FOR PUBLIC) hold them.  Errors: HV00D or 42601 with a
- * hint, 42501; never shows the text itself.
+ * Checks a conninfo of a cluster of that kind: parses, allowed keywords only.  Of a
+ * node of the registry a user is refused, whoever registers it: with
+ * password_required 'false' on the server, a user named here would be a way into any
+ * role.  A server's partitions may name one, since only a superuser can change a
+ * server with that option.  Passwords are for user mappings (also one FOR PUBLIC),
+ * where a server has them.  Errors: HV00D or 42601 with a hint, 42501; never shows
+ * the text itself.
  */
-extern void plshard_validate_conninfo(const char *conninfo);
+extern void plshard_validate_conninfo(const char *conninfo, ClusterKind kind);
 
 #endif							/* PLSHARD_CONNINFO_H */

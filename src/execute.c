@@ -58,8 +58,8 @@ plshard_execute(CallRequest *request)
 	e.function_name = request->function_name;
 	e.is_write = request->is_write;
 	e.sink = request->sink;
-	e.timeout = request->timeout;
-	e.deadline = deadline_in(request->timeout);
+	e.timeout = request->timeout > 0 ? request->timeout : request->map->options.query_timeout;
+	e.deadline = deadline_in(e.timeout);
 
 	if (request->ntargets == 0)
 		return;

@@ -19,6 +19,7 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -55,6 +56,19 @@ plshard_errposition(const char *source, int offset)
 	if (offset < 0)
 		return 0;
 	return errposition(pg_mbstrlen_with_len(source, offset) + 1);
+}
+
+void
+plshard_transpose_error(const PlshardFunction *function)
+{
+	if (geterrposition() <= 0)
+		return;
+	function_parse_error_transpose(function->source);
+	if (getinternalerrposition() <= 0)
+		return;
+	internalerrquery(function->shown_source);
+	if (function->shown_source == NULL)
+		internalerrposition(0);
 }
 
 static void
@@ -350,16 +364,16 @@ keep_expression(PlshardFunction *function, LocalExpr *expr, Node *node)
 }
 
 ExprList *
-plshard_value_expr(PlshardFunction *function, int value)
+plshard_value_expr(PlshardFunction *function, const ValueScope *scope, int value)
 {
 	ExprList   *list = MemoryContextAllocZero(function->context, sizeof(ExprList));
 
 	list->nexprs = 1;
 	list->exprs = MemoryContextAllocZero(function->context, sizeof(LocalExpr));
 	list->exprs->value = value;
-	list->exprs->type = function->values[value].type;
-	list->exprs->typmod = function->values[value].typmod;
-	list->exprs->collation = function->values[value].collation;
+	list->exprs->type = scope->values[value].type;
+	list->exprs->typmod = scope->values[value].typmod;
+	list->exprs->collation = scope->values[value].collation;
 	return list;
 }
 

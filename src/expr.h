@@ -15,6 +15,12 @@
 extern int	plshard_errposition(const char *source, int offset);
 
 /*
+ * For an error context callback: makes a position in the function's body one in the
+ * statement that creates it, or else shows the body, without secrets.
+ */
+extern void plshard_transpose_error(const PlshardFunction *function);
+
+/*
  * While a fragment is handed to PostgreSQL's parser with its own text, adds
  * the fragment's place in the body to positions of errors.
  */
@@ -48,8 +54,9 @@ extern ExprList *plshard_compile_exprs(PlshardFunction *function, const ValueSco
 /* The syntax only. */
 extern void plshard_check_exprs(const char *source, SourceSpan span);
 
-/* A list of one expression that just names a value. */
-extern ExprList *plshard_value_expr(PlshardFunction *function, int value);
+/* A list of one expression that just names a value of a scope. */
+extern ExprList *plshard_value_expr(PlshardFunction *function, const ValueScope *scope,
+									int value);
 
 /* The type that a span names; its position is in errors. */
 extern void plshard_lookup_type(const char *source, SourceSpan span, Oid *type, int32 *typmod);

@@ -76,11 +76,22 @@ typedef struct Evaluator
 	bool		running;		/* still set: an error left them in disorder */
 } Evaluator;
 
-typedef struct FunctionLet
+/* One expression as a value of a certain type: of a LET, of CLUSTER, of CONNECT. */
+typedef struct TypedExpr
 {
 	ExprList   *expr;
-	LocalExpr  *cast;			/* to the declared type; NULL: none is needed */
-} FunctionLet;
+	LocalExpr  *cast;			/* to the type; NULL: none is needed */
+} TypedExpr;
+
+/* An array that SPLIT spreads over the shards; of its elements: */
+typedef struct SplitValue
+{
+	int			value;
+	Oid			type;
+	int16		length;
+	bool		by_value;
+	char		align;
+} SplitValue;
 
 typedef enum ReturnKind
 {
@@ -116,10 +127,12 @@ typedef struct PlshardFunction
 	const char *signature;		/* add_review(text,integer) */
 	const char *name;			/* NULL in DO */
 	const char *source;			/* the body */
+	const char *shown_source;	/* what messages show of it; NULL: nothing */
 	bool		read_only;		/* not volatile: local queries see the caller's snapshot */
 
 	/* validity */
 	uint32		proc_hash;		/* syscache hash value of the function */
+	Oid			owner;
 	List	   *type_dependencies;	/* of TypeDependency */
 	SearchPathState *search_path;	/* under which names were looked up; NULL: none were */
 	Oid			role;			/* whose rights were looked at; InvalidOid: nobody's */
@@ -134,7 +147,7 @@ typedef struct PlshardFunction
 	int			nlets;
 	FunctionValue *values;		/* nargs + nlets */
 	ValueScope *scope;			/* all of them */
-	FunctionLet *lets;
+	TypedExpr  *lets;
 	bool		needs_params;	/* some expression takes values through ParamListInfo */
 	int			nstates;
 	bool		states_keep;	/* states stay good beyond the transaction */
@@ -142,12 +155,17 @@ typedef struct PlshardFunction
 	MemoryContext call_context; /* state: of the outermost call */
 
 	/* where to */
-	Oid			server;
+	ClusterRef	cluster;		/* CLUSTER 'name'; else 0 */
+	const char *conninfo;		/* CONNECT 'conninfo' */
+	TypedExpr  *place;			/* the text of CLUSTER or CONNECT by an expression */
+	bool		connects;		/* CONNECT, not CLUSTER */
 	RunOnKind	run_on;
 	ExprList   *keys;			/* RUN_ON_HASH, RUN_ON_FUNCTION, RUN_ON_ARG */
 	ShardHash  *hashes;			/* RUN_ON_HASH: for each key (fn_extra is state) */
 	Oid			hash_type;		/* RUN_ON_FUNCTION, RUN_ON_ARG: int2, int4 or int8 */
 	int64		run_on_shard;	/* RUN_ON_SHARD */
+	int			nsplits;
+	SplitValue *splits;
 
 	/* what */
 	RemoteQuery query;
@@ -182,7 +200,8 @@ typedef struct PlshardCall
 	ClusterMap *map;
 	int			ntargets;
 	CallTarget *targets;
-	RemoteParams remote_params;
+	RemoteParams remote_params; /* of all targets, unless they have parts of arrays */
+	struct SplitCall *split;	/* the arrays whose parts they have; or NULL */
 } PlshardCall;
 
 #endif							/* PLSHARD_FUNCTION_H */

@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "compat.h"
 #include "conninfo.h"
 #include "health.h"
@@ -27,7 +26,7 @@
 
 typedef struct HealthSlot
 {
-	uint64		node;			/* hash of cluster and node id; 0: free */
+	uint64		node;			/* ClusterNode.identity; 0: free */
 	Deadline	retry_at;		/* 0: alive */
 } HealthSlot;
 
@@ -77,7 +76,7 @@ get_table(void)
 static HealthSlot *
 find_slot(HealthTable *t, const ClusterMap *map, int node, bool make)
 {
-	uint64		id = hash_bytes_extended(map->cluster_id.data, UUID_LEN, map->nodes[node].id) | 1;
+	uint64		id = map->nodes[node].identity;
 	int			start = id % HEALTH_SLOTS;
 
 	for (int i = 0; i < 8; i++)
@@ -123,7 +122,7 @@ plshard_node_try(const ClusterMap *map, int node)
 	SpinLockAcquire(&t->mutex);
 	slot = find_slot(t, map, node, false);
 	if (slot && slot->retry_at != 0)
-		slot->retry_at = plshard_clock() + (Deadline) map->node_timeout * 1000;
+		slot->retry_at = plshard_clock() + (Deadline) map->options.node_timeout * 1000;
 	SpinLockRelease(&t->mutex);
 }
 
@@ -132,7 +131,7 @@ plshard_node_seen(const ClusterMap *map, int node, bool alive)
 {
 	HealthTable *t = get_table();
 	HealthSlot *slot;
-	Deadline	retry_at = alive ? 0 : plshard_clock() + (Deadline) map->node_timeout * 1000;
+	Deadline	retry_at = alive ? 0 : plshard_clock() + (Deadline) map->options.node_timeout * 1000;
 
 	if (alive && t->ndead == 0)
 		return;
@@ -343,7 +342,7 @@ probe_nodes(const ClusterMap *map, int node, Oid userid, bool known_dead, Deadli
 
 	PG_TRY();
 	{
-		run_probes(probes, map, userid, deadline_min(deadline, deadline_in(map->node_timeout)));
+		run_probes(probes, map, userid, deadline_min(deadline, deadline_in(map->options.node_timeout)));
 	}
 	PG_FINALLY();
 	{

@@ -13,6 +13,7 @@
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "cluster.h"
+#include "cluster_static.h"
 #include "commands/defrem.h"
 #include "compat.h"
 #include "fmgr.h"
@@ -28,39 +29,57 @@
 
 #define DEFAULT_NODE_TIMEOUT 2000
 
+#define ANY_CLUSTER (OPTION_OF_WRAPPER | OPTION_OF_SERVER | OPTION_OF_CALLBACK)
+
 typedef struct OptionName
 {
 	const char *name;
-	Oid			catalog;		/* of the objects that may have it */
+	int			places;			/* of OptionPlace */
 } OptionName;
 
 static const OptionName option_names[] = {
-	{"cluster_id", ForeignServerRelationId},
-	{"commit", ForeignServerRelationId},
-	{"connect_timeout", ForeignServerRelationId},
-	{"node_timeout", ForeignServerRelationId},
-	{"password_required", ForeignServerRelationId},
-	{"password", UserMappingRelationId},
-	{"password_required", UserMappingRelationId},
-	{"sslcert", UserMappingRelationId},
-	{"sslkey", UserMappingRelationId},
-	{"sslpassword", UserMappingRelationId},
-	{"user", UserMappingRelationId}
+	{"autocommit", ANY_CLUSTER},
+	{"cluster_id", OPTION_OF_SERVER},
+	{"commit", OPTION_OF_SERVER},
+	{"connect_timeout", ANY_CLUSTER},
+	{"connection_lifetime", ANY_CLUSTER},
+	{"default_user", ANY_CLUSTER},
+	{"disable_binary", ANY_CLUSTER},
+	{"keepalive_count", ANY_CLUSTER},
+	{"keepalive_idle", ANY_CLUSTER},
+	{"keepalive_interval", ANY_CLUSTER},
+	{"modular_mapping", ANY_CLUSTER},
+	{"node_timeout", ANY_CLUSTER},
+	{"password", OPTION_OF_MAPPING},
+	{"password_required", OPTION_OF_SERVER | OPTION_OF_MAPPING | OPTION_OF_CALLBACK},
+	{"query_timeout", ANY_CLUSTER},
+	{"sslcert", OPTION_OF_MAPPING},
+	{"sslkey", OPTION_OF_MAPPING},
+	{"sslpassword", OPTION_OF_MAPPING},
+	{"user", OPTION_OF_MAPPING}
 };
 
 PG_FUNCTION_INFO_V1(plshard_fdw_validator);
 
+static bool
+option_is(const DefElem *option, const char *name)
+{
+	return strcmp(option->defname, name) == 0;
+}
+
 static void
-check_name(const DefElem *option, Oid catalog)
+check_name(const DefElem *option, OptionPlace place)
 {
 	StringInfoData valid;
 
 	initStringInfo(&valid);
+	if (place == OPTION_OF_SERVER)
+		appendStringInfoString(&valid, "p0, p1, ...");
 	for (int i = 0; i < lengthof(option_names); i++)
 	{
-		if (option_names[i].catalog != catalog)
+		if (!(option_names[i].places & place))
 			continue;
-		if (strcmp(option_names[i].name, option->defname) == 0)
+		if (option_is(option, option_names[i].name))
 			return;
 		appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "", option_names[i].name);
 	}
@@ -79,25 +98,140 @@ parse_cluster_id(DefElem *option)
 											  CStringGetDatum(defGetString(option))));
 }
 
-/* A time with a unit as GUCs have it; milliseconds without one. */
-static int
-parse_time(DefElem *option)
+pg_noreturn static void
+wrong_value(DefElem *option, const char *hint)
 {
-	char	   *value = defGetString(option);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for option \"%s\": \"%s\"", option->defname,
+					defGetString(option)),
+			 hint ? errhint("%s", _(hint)) : 0));
+}
+
+bool
+plshard_option_is_on(DefElem *option)
+{
+	bool		result;
+
+	if (!parse_bool(defGetString(option), &result))
+		wrong_value(option, gettext_noop("Valid values are: true, false."));
+	return result;
+}
+
+/* A whole number, or a time in units of GUC_UNIT_..., as GUCs have it. */
+static int
+parse_number(DefElem *option, int unit, int minimum)
+{
 	const char *hint = NULL;
 	int			result;
 
-	if (!parse_int(value, &result, GUC_UNIT_MS, &hint))
+	if (!parse_int(defGetString(option), &result, unit, &hint))
+		wrong_value(option, hint ? hint :
+					unit ? gettext_noop("Give a time with its unit, like '2 s' or '500 ms'.") :
+					NULL);
+	if (result < minimum)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", option->defname, value),
-				 hint ? errhint("%s", _(hint))
-				 : errhint("Give a time with its unit, like '2 s' or '500 ms'.")));
-	if (result <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s\" must be greater than zero", option->defname)));
+				 minimum > 0 ?
+				 errmsg("option \"%s\" must be greater than zero", option->defname) :
+				 errmsg("option \"%s\" must not be negative", option->defname)));
 	return result;
+}
+
+/* In milliseconds; a number without a unit is in seconds, as PL/Proxy and libpq have it. */
+static int
+parse_seconds(DefElem *option)
+{
+	const char *value = defGetString(option);
+	int			seconds;
+
+	if (value[strspn(value, " 0123456789")] != '\0')
+		return parse_number(option, GUC_UNIT_MS, 0);
+	seconds = parse_number(option, GUC_UNIT_S, 0);
+	if (seconds > INT_MAX / 1000)
+		wrong_value(option, gettext_noop("The longest time is 2147483 seconds."));
+	return seconds * 1000;
+}
+
+static bool
+parse_default_user(DefElem *option)
+{
+	const char *value = defGetString(option);
+
+	if (strcmp(value, "session_user") != 0 && strcmp(value, "current_user") != 0)
+		wrong_value(option, gettext_noop("Valid values are: current_user, session_user."));
+	return strcmp(value, "session_user") == 0;
+}
+
+void
+plshard_default_options(ClusterOptions *options)
+{
+	memset(options, 0, sizeof(*options));
+	options->node_timeout = DEFAULT_NODE_TIMEOUT;
+	options->password_required = true;
+}
+
+void
+plshard_set_option(ClusterOptions *options, DefElem *option, OptionPlace place)
+{
+	check_name(option, place);
+	if (option_is(option, "cluster_id"))
+	{
+		options->is_catalog = true;
+		options->cluster_id = parse_cluster_id(option);
+	}
+	else if (option_is(option, "commit"))
+	{
+		if (strcmp(defGetString(option), "fast") != 0)
+			wrong_value(option, gettext_noop("Valid values are: fast."));
+	}
+	else if (option_is(option, "node_timeout"))
+		options->node_timeout = parse_number(option, GUC_UNIT_MS, 1);
+	else if (option_is(option, "connect_timeout"))
+		options->connect_timeout = parse_seconds(option);
+	else if (option_is(option, "query_timeout"))
+		options->query_timeout = parse_seconds(option);
+	else if (option_is(option, "connection_lifetime"))
+		options->connection_lifetime = parse_number(option, GUC_UNIT_S, 0);
+	else if (option_is(option, "keepalive_idle"))
+		options->keepalive_idle = parse_number(option, GUC_UNIT_S, 0);
+	else if (option_is(option, "keepalive_interval"))
+		options->keepalive_interval = parse_number(option, GUC_UNIT_S, 0);
+	else if (option_is(option, "keepalive_count"))
+		options->keepalive_count = parse_number(option, 0, 0);
+	else if (option_is(option, "disable_binary"))
+		options->disable_binary = plshard_option_is_on(option);
+	else if (option_is(option, "default_user"))
+		options->session_user = parse_default_user(option);
+	else if (option_is(option, "password_required"))
+		options->password_required = plshard_option_is_on(option);
+	else if (option_is(option, "modular_mapping"))
+		options->modular_mapping = plshard_option_is_on(option);
+	else if (option_is(option, "autocommit"))
+		options->autocommit = plshard_option_is_on(option);
+}
+
+bool
+plshard_option_needs_superuser(DefElem *option)
+{
+	/* both are ways to connect as a role, or as the server, without having its password */
+	return (option_is(option, "password_required") && !plshard_option_is_on(option)) ||
+		(option_is(option, "default_user") && parse_default_user(option));
+}
+
+/* Takes over a list of options; partitions are left to cluster_options.c. */
+static void
+set_options(ClusterOptions *options, List *list, OptionPlace place)
+{
+	ListCell   *cell;
+
+	foreach(cell, list)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (place != OPTION_OF_SERVER || plshard_partition_number(option->defname) < 0)
+			plshard_set_option(options, option, place);
+	}
 }
 
 /*
@@ -136,42 +270,53 @@ check_cluster_id_free(const pg_uuid_t *cluster_id)
 }
 
 static void
-check_server_option(DefElem *option)
-{
-	if (strcmp(option->defname, "cluster_id") == 0)
-	{
-		pg_uuid_t	cluster_id = parse_cluster_id(option);
-
-		check_cluster_id_free(&cluster_id);
-	}
-	else if (strcmp(option->defname, "commit") == 0)
-	{
-		char	   *value = defGetString(option);
-
-		if (strcmp(value, "fast") != 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invalid value for option \"%s\": \"%s\"", option->defname, value),
-					 errhint("Valid values are: fast.")));
-	}
-	else if (strcmp(option->defname, "connect_timeout") == 0 ||
-			 strcmp(option->defname, "node_timeout") == 0)
-		(void) parse_time(option);
-}
-
-static void
 check_mapping_option(DefElem *option)
 {
-	if ((strcmp(option->defname, "sslcert") == 0 || strcmp(option->defname, "sslkey") == 0) &&
-		!superuser())
+	check_name(option, OPTION_OF_MAPPING);
+	if ((option_is(option, "sslcert") || option_is(option, "sslkey")) && !superuser())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("only a superuser may set option \"%s\"", option->defname),
 				 errdetail("It names a file that the server reads.")));
-	if (strcmp(option->defname, "user") == 0 && *defGetString(option) == '\0')
+	if (option_is(option, "user") && *defGetString(option) == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"%s\" must not be empty", option->defname)));
+	if (option_is(option, "password_required"))
+		(void) plshard_option_is_on(option);
+}
+
+/* A server lists its partitions itself, or has them in the registry. */
+static void
+check_server(List *options)
+{
+	ClusterOptions all;
+	ForeignDataWrapper *wrapper = GetForeignDataWrapperByName(PLSHARD_FDW_NAME, true);
+	ListCell   *cell;
+
+	plshard_default_options(&all);
+	if (wrapper != NULL)
+		set_options(&all, wrapper->options, OPTION_OF_WRAPPER);
+	set_options(&all, options, OPTION_OF_SERVER);
+	if (!all.is_catalog)
+	{
+		plshard_check_partitions(options, all.modular_mapping);
+		return;
+	}
+
+	check_cluster_id_free(&all.cluster_id);
+	foreach(cell, options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (plshard_partition_number(option->defname) >= 0 ||
+			option_is(option, "modular_mapping") || option_is(option, "autocommit"))
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+					 errmsg("options \"%s\" and \"cluster_id\" exclude each other",
+							option->defname),
+					 errdetail("A cluster with a cluster_id has its nodes and shards in the registry.")));
+	}
 }
 
 /*
@@ -183,26 +328,32 @@ plshard_fdw_validator(PG_FUNCTION_ARGS)
 {
 	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
 	Oid			catalog = PG_GETARG_OID(1);
+	ClusterOptions unused;
 	ListCell   *cell;
+
+	if (catalog == ForeignServerRelationId)
+		check_server(options);
+	else if (catalog == ForeignDataWrapperRelationId)
+	{
+		plshard_default_options(&unused);
+		set_options(&unused, options, OPTION_OF_WRAPPER);
+	}
+	else
+	{
+		foreach(cell, options)
+			check_mapping_option(lfirst_node(DefElem, cell));
+	}
 
 	foreach(cell, options)
 	{
 		DefElem    *option = lfirst_node(DefElem, cell);
 
-		check_name(option, catalog);
-		if (strcmp(option->defname, "password_required") == 0)
-		{
-			if (!defGetBoolean(option) && !superuser())
-				ereport(ERROR,
-						(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						 errmsg("only a superuser may set option \"%s\" to false",
-								option->defname),
-						 errhint("A superuser must also make further changes of an object that has it.")));
-		}
-		else if (catalog == ForeignServerRelationId)
-			check_server_option(option);
-		else
-			check_mapping_option(option);
+		if (plshard_option_needs_superuser(option) && !superuser())
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("only a superuser may set option \"%s\" to %s",
+							option->defname, defGetString(option)),
+					 errhint("A superuser must also make further changes of an object that has it.")));
 	}
 	PG_RETURN_VOID();
 }
@@ -211,34 +362,15 @@ void
 plshard_cluster_options(Oid server_oid, ClusterOptions *options)
 {
 	ForeignServer *server = GetForeignServerExtended(server_oid, FSV_MISSING_OK);
-	ListCell   *cell;
 
 	if (server == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("cluster with OID %u does not exist", server_oid)));
 
-	memset(options, 0, sizeof(*options));
-	options->node_timeout = DEFAULT_NODE_TIMEOUT;
-	options->password_required = true;
-	foreach(cell, server->options)
-	{
-		DefElem    *option = lfirst_node(DefElem, cell);
-
-		if (strcmp(option->defname, "cluster_id") == 0)
-		{
-			options->is_catalog = true;
-			options->cluster_id = parse_cluster_id(option);
-		}
-		else if (strcmp(option->defname, "node_timeout") == 0)
-			options->node_timeout = parse_time(option);
-		else if (strcmp(option->defname, "connect_timeout") == 0)
-			options->connect_timeout = parse_time(option);
-		else if (strcmp(option->defname, "password_required") == 0)
-			options->password_required = defGetBoolean(option);
-	}
-	if (options->connect_timeout == 0)
-		options->connect_timeout = options->node_timeout;
+	plshard_default_options(options);
+	set_options(options, GetForeignDataWrapper(server->fdwid)->options, OPTION_OF_WRAPPER);
+	set_options(options, server->options, OPTION_OF_SERVER);
 }
 
 List *

@@ -235,9 +235,9 @@ static bool
 read_is_current(Execution *e, ClusterMap **current)
 {
 	AcceptInvalidationMessages();
-	if (e->map->valid)
+	if (e->map->valid || plshard_is_static(e->map))
 		return true;
-	*current = plshard_cluster_map(e->map->server_oid);
+	*current = plshard_cluster_map(e->map->ref);
 	for (int i = 0; i < e->ntasks; i++)
 	{
 		const Task *task = &e->tasks[i];

@@ -327,8 +327,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 static void
 reduce_error_callback(void *arg)
 {
-	if (geterrposition() > 0)
-		function_parse_error_transpose(((PlshardFunction *) arg)->source);
+	plshard_transpose_error(arg);
 }
 
 static void

@@ -103,7 +103,7 @@ node_matters(const NodeConn *conn, const ClusterMap *map, HTAB *written)
 	hash_seq_init(&status, written);
 	while ((w = hash_seq_search(&status)) != NULL)
 	{
-		if (!matters && w->key.server_oid == conn->key.server_oid)
+		if (!matters && w->key.cluster == conn->key.cluster)
 			matters = has_active(map, plshard_cluster_shard_index(map, w->key.shard_id),
 								 conn->key.node_id);
 	}
@@ -129,7 +129,7 @@ all_shards_committed(const Participants *participants, HTAB *written)
 		{
 			const Participant *p = &participants->list[i];
 
-			if (p->state == COMMIT_DONE && p->conn->key.server_oid == w->key.server_oid)
+			if (p->state == COMMIT_DONE && p->conn->key.cluster == w->key.cluster)
 				done |= has_active(p->map, plshard_cluster_shard_index(p->map, w->key.shard_id),
 								   p->conn->key.node_id);
 		}
@@ -195,7 +195,7 @@ look_after(Participant *p)
 		p->state = COMMIT_UNKNOWN;
 		return;
 	}
-	p->probe_at = deadline_in(p->map->node_timeout);
+	p->probe_at = deadline_in(p->map->options.node_timeout);
 }
 
 static void
@@ -211,7 +211,7 @@ run_everywhere(Participants *participants, const char *sql, const char *tag)
 		conns[i] = p->conn;
 		p->state = COMMIT_WAITING;
 		p->answered = false;
-		p->probe_at = deadline_in(p->map->node_timeout);
+		p->probe_at = deadline_in(p->map->options.node_timeout);
 		plshard_xact_release_call(p->conn, NULL);
 		plshard_conn_send_plain(p->conn, sql, PENDING_XACT, p, 0, false);
 		plshard_conn_send_sync(p->conn, p);
@@ -326,7 +326,7 @@ check_connections(Participants *participants, HTAB *written)
 		plshard_conn_advance(conn, handle_result, participants);
 		plshard_conn_advance(conn, handle_result, participants);
 
-		p->map = plshard_cluster_map_unchecked(conn->key.server_oid);
+		p->map = plshard_cluster_map_unchecked(conn->key.cluster);
 		if (conn->xact_lost || conn->xact_depth == 0)
 			leave_or_throw(participants, i, written);
 		else
@@ -365,7 +365,7 @@ judge_outcome(Participants *participants, HTAB *written)
 	{
 		Participant *p = &participants->list[i];
 
-		p->map = plshard_cluster_map_unchecked(p->conn->key.server_oid);
+		p->map = plshard_cluster_map_unchecked(p->conn->key.cluster);
 		if (!node_matters(p->conn, p->map, written))
 			continue;
 		done |= p->state == COMMIT_DONE;
@@ -387,7 +387,8 @@ judge_outcome(Participants *participants, HTAB *written)
 		if (p->conn->xact_must_commit || !all_shards_committed(participants, written))
 			throw_unknown(participants, psprintf(done ? "Node \"%s\" did not commit what other nodes committed." :
 								   "The connection to node \"%s\" was lost during commit.",
-								   p->conn->node_name), done ? p->map->name : NULL);
+								   p->conn->node_name),
+						  done && !plshard_is_static(p->map) ? p->map->name : NULL);
 		if (plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, p->conn->key.node_id),
 							   p->conn->key.userid, NODE_FAILED, NO_DEADLINE, &message) != NODE_EVICTED)
 			throw_unknown(participants, psprintf("Node \"%s\" did not commit what other nodes committed, and could not be evicted. %s",

@@ -11,7 +11,7 @@
 
 typedef struct WrittenShardKey
 {
-	Oid			server_oid;
+	ClusterRef	cluster;
 	int64		shard_id;
 } WrittenShardKey;
 

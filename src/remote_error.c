@@ -29,7 +29,7 @@ where_line(const RemoteErrorContext *where)
 	initStringInfo(&line);
 	if (where->function_name)
 		appendStringInfo(&line, "plshard function %s", where->function_name);
-	if (where->shard_id != 0)
+	if (where->has_shard)
 		appendStringInfo(&line, "%s shard " INT64_FORMAT,
 						 line.len ? " on" : "on", where->shard_id);
 	if (where->node_name)

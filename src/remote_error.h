@@ -10,11 +10,12 @@
 
 #include "libpq-fe.h"
 
-/* Where a remote error happened; any pointer may be NULL, shard_id 0. */
+/* Where a remote error happened; any pointer may be NULL. */
 typedef struct RemoteErrorContext
 {
 	const char *function_name;
 	const char *node_name;
+	bool		has_shard;
 	int64		shard_id;
 	const char *sql;			/* shown as context with position where the node gave one */
 	bool		is_call;		/* "sql" calls a function that must be on the node */

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "conninfo.h"
 #include "miscadmin.h"
 #include "remote_commit.h"
 #include "remote_xact.h"
@@ -155,12 +156,12 @@ plshard_xact_wrote(const ClusterMap *map, int shard)
 							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	memset(&key, 0, sizeof(key));
-	key.server_oid = map->server_oid;
+	key.cluster = map->ref;
 	key.shard_id = map->shards[shard].id;
 	entry = hash_search(written, &key, HASH_ENTER, &found);
 	if (!found)
-		entry->userid = GetUserId();
-	else if (entry->userid != GetUserId())
+		entry->userid = plshard_connection_role(map);
+	else if (entry->userid != plshard_connection_role(map))
 		entry->userid = InvalidOid;
 }
 
@@ -173,14 +174,14 @@ plshard_xact_refuse_own_locks(const ClusterMap *map, int shard)
 	if (written == NULL)
 		return;
 	memset(&key, 0, sizeof(key));
-	key.server_oid = map->server_oid;
+	key.cluster = map->ref;
 	key.shard_id = map->shards[shard].id;
 	entry = hash_search(written, &key, HASH_FIND, NULL);
-	if (entry != NULL && entry->userid != GetUserId())
+	if (entry != NULL && entry->userid != plshard_connection_role(map))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("role \"%s\" cannot write what another role has written in this transaction",
-						GetUserNameFromId(GetUserId(), false)),
+						GetUserNameFromId(plshard_connection_role(map), false)),
 				 errdetail("Each role has its own connections to the nodes, and would wait for the other's locks on shard " INT64_FORMAT ".",
 						   key.shard_id),
 				 errhint("Write the same key as one role, or commit first.")));

@@ -365,7 +365,7 @@ plshard_repair_cluster(PG_FUNCTION_ARGS)
 	AcceptInvalidationMessages();
 	list.server_oid = plshard_cluster_oid(NameStr(*PG_GETARG_NAME(0)), false);
 	check_caller(list.server_oid);
-	list.entries = inactive_placements(plshard_cluster_map(list.server_oid), &list.nentries);
+	list.entries = inactive_placements(plshard_catalog_map(list.server_oid), &list.nentries);
 	progress.ntotal = list.nentries;
 	run_list(&list);
 

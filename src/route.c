@@ -7,6 +7,7 @@
 
 #include "expr.h"
 #include "route.h"
+#include "split.h"
 
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
@@ -94,6 +95,33 @@ integer_hash(PlshardCall *call, NullableDatum value)
 	}
 }
 
+uint32 *
+plshard_eval_hashes(PlshardCall *call, uint64 *nhashes)
+{
+	PlshardFunction *function = call->function;
+	NullableDatum *values;
+	uint32	   *hashes;
+
+	if (function->run_on == RUN_ON_HASH)
+	{
+		hashes = palloc(sizeof(uint32));
+		*hashes = hash_keys(call);
+		*nhashes = 1;
+		return hashes;
+	}
+	values = plshard_eval_rows(call, function->keys, nhashes);
+	hashes = palloc_extended(Max(*nhashes, 1) * sizeof(uint32), MCXT_ALLOC_HUGE);
+	for (uint64 i = 0; i < *nhashes; i++)
+		hashes[i] = integer_hash(call, values[i]);
+	return hashes;
+}
+
+int
+plshard_any_shard(const ClusterMap *map)
+{
+	return (int) pg_prng_uint64_range(&pg_global_prng_state, 0, map->nshards - 1);
+}
+
 static void
 add_target(PlshardCall *call, int shard, bool has_key, uint32 key_hash)
 {
@@ -103,12 +131,6 @@ add_target(PlshardCall *call, int shard, bool has_key, uint32 key_hash)
 	target->has_key = has_key;
 	target->key_hash = key_hash;
 	target->params = &call->remote_params;
-}
-
-static void
-add_hash(PlshardCall *call, uint32 hash)
-{
-	add_target(call, plshard_cluster_shard_of_hash(call->map, (int32) hash), true, hash);
 }
 
 static int
@@ -149,8 +171,8 @@ plshard_route(PlshardCall *call)
 {
 	PlshardFunction *function = call->function;
 	ClusterMap *map = call->map;
-	NullableDatum *values;
-	uint64		nrows;
+	uint32	   *hashes;
+	uint64		nhashes;
 
 	if (map->nshards == 0)
 		ereport(ERROR,
@@ -158,20 +180,20 @@ plshard_route(PlshardCall *call)
 				 errmsg("cluster \"%s\" has no shards yet", map->name),
 				 errhint("Create them by plshard.create_shards.")));
 
+	if (function->nsplits > 0 && plshard_route_split(call))
+		return;
+
 	switch (function->run_on)
 	{
 		case RUN_ON_HASH:
-			make_room(call, 1);
-			add_hash(call, hash_keys(call));
-			break;
-
 		case RUN_ON_FUNCTION:
 		case RUN_ON_ARG:
-			values = plshard_eval_rows(call, function->keys, &nrows);
-			make_room(call, nrows);
-			for (uint64 i = 0; i < nrows; i++)
-				add_hash(call, integer_hash(call, values[i]));
-			if (nrows > 1)
+			hashes = plshard_eval_hashes(call, &nhashes);
+			make_room(call, nhashes);
+			for (uint64 i = 0; i < nhashes; i++)
+				add_target(call, plshard_cluster_shard_of_hash(map, (int32) hashes[i]), true,
+						   hashes[i]);
+			if (nhashes > 1)
 				fold_targets(call);
 			break;
 
@@ -183,8 +205,7 @@ plshard_route(PlshardCall *call)
 
 		case RUN_ON_ANY:
 			make_room(call, 1);
-			add_target(call, pg_prng_uint64_range(&pg_global_prng_state, 0, map->nshards - 1),
-					   false, 0);
+			add_target(call, plshard_any_shard(map), false, 0);
 			break;
 
 		case RUN_ON_NONE:

@@ -136,7 +136,7 @@ plshard_session_start(const ClusterMap *map, int node)
 		not_connected(session);
 	session->state = SESSION_CONNECTING;
 	session->events = WL_SOCKET_WRITEABLE;
-	session->connect_deadline = deadline_in(map->connect_timeout);
+	session->connect_deadline = deadline_in(plshard_connect_timeout(&map->options));
 	return session;
 }
 
@@ -341,7 +341,7 @@ plshard_session_wait(NodeSession **sessions, int nsessions)
 		}
 		/* connecting has a deadline of its own */
 		if (sessions[i]->silent_at == NO_DEADLINE && sessions[i]->state != SESSION_CONNECTING)
-			sessions[i]->silent_at = deadline_in(sessions[i]->map->node_timeout);
+			sessions[i]->silent_at = deadline_in(sessions[i]->map->options.node_timeout);
 		sockets[n].fd = sessions[i]->fd = PQsocket(sessions[i]->conn);
 		sockets[n].events = sessions[i]->events;
 		sockets[n].ready = 0;

@@ -1,7 +1,7 @@
 /*
  * settings.c
  *
- * The GUCs.  All of them are harmless, so every user may set them.
+ * The GUCs.  Every user may set them, but for the one that grants something.
  */
 #include "postgres.h"
 
@@ -13,6 +13,7 @@
 bool		plshard_log_remote_commands = false;
 int			plshard_max_connections_per_node = 1;
 int			plshard_max_prepared_statements = 1000;
+bool		plshard_connect_by_expression = false;
 
 void
 plshard_settings_init(void)
@@ -37,6 +38,13 @@ plshard_settings_init(void)
 							&plshard_max_prepared_statements,
 							1000, 8, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("plshard.connect_by_expression",
+							 "Lets functions that no superuser owns CONNECT to what an expression says.",
+							 NULL,
+							 &plshard_connect_by_expression,
+							 false,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("plshard");
 }

@@ -88,6 +88,6 @@ plshard_shard_for(PG_FUNCTION_ARGS)
 	}
 
 	AcceptInvalidationMessages();
-	map = plshard_cluster_map(plshard_cluster_oid(NameStr(*PG_GETARG_NAME(0)), false));
+	map = plshard_cluster_map(plshard_cluster_find(NameStr(*PG_GETARG_NAME(0))));
 	PG_RETURN_INT64(map->shards[plshard_cluster_shard_of_hash(map, (int32) hash)].id);
 }

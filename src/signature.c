@@ -96,7 +96,7 @@ plshard_make_values(PlshardFunction *function, int nargs, int nlets)
 	function->values = MemoryContextAllocZero(function->context,
 											  (nargs + nlets + 1) * sizeof(FunctionValue));
 	function->lets = MemoryContextAllocZero(function->context,
-											(nlets + 1) * sizeof(FunctionLet));
+											(nlets + 1) * sizeof(TypedExpr));
 	function->nargs = nargs;
 }
 

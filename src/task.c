@@ -51,6 +51,20 @@ static const char wait_shard_sql[] =
 
 /* ---- executions and their connections ---- */
 
+/* The shard whose schema comes first in the search_path; a static cluster has no such schemas. */
+static int64
+path_of(const Execution *e, const Task *task)
+{
+	return task->shard < 0 || plshard_is_static(e->map) ? PATH_BASE : e->map->shards[task->shard].id;
+}
+
+/* Whether reads run in a transaction on the node, for one snapshot. */
+static bool
+reads_in_xact(const Execution *e)
+{
+	return IsolationUsesXactSnapshot() && !e->map->options.autocommit;
+}
+
 void
 plshard_begin_execution(Execution *e, ClusterMap *map)
 {
@@ -114,6 +128,23 @@ taken(const Execution *e, const NodeConn *conn)
 	return conn->in_use != 0 && find_conn(e, conn) < 0;
 }
 
+static void
+ignore_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
+{
+}
+
+/*
+ * Sees whether the node has ended an idle connection.  What is sent on it and not
+ * answered may have been done: where that cannot be undone, look before.
+ */
+static void
+note_end(NodeConn *conn)
+{
+	/* its last words, then the end */
+	plshard_conn_advance(conn, ignore_result, NULL);
+	plshard_conn_advance(conn, ignore_result, NULL);
+}
+
 /*
  * A write, and a read on a node that the transaction already uses, take the
  * connection with the transaction; other reads any that is free.
@@ -130,7 +161,7 @@ plshard_assign_conn(Execution *e, Task *task)
 				 errmsg("this transaction's connection to node \"%s\" was lost", node_name),
 				 errhint("Roll back and try the transaction again.")));
 
-	if (!e->is_write && conn->xact_depth == 0 && !IsolationUsesXactSnapshot())
+	if (!e->is_write && conn->xact_depth == 0 && !reads_in_xact(e))
 	{
 		int			slots = plshard_max_connections_per_node;
 
@@ -146,6 +177,8 @@ plshard_assign_conn(Execution *e, Task *task)
 						node_name)));
 
 	task->conn = conn;
+	if (find_conn(e, conn) < 0 && plshard_writes_alone(e, conn))
+		note_end(conn);
 	add_conn(e, conn);
 	if (conn->state == CONN_READY)
 		conn->used_before = true;
@@ -180,6 +213,10 @@ plshard_renew_conn(Execution *e, Task *task)
 	{
 		const Task *other = &e->tasks[i];
 
+		/* it may have been done, and nothing would undo it */
+		if (other->conn == conn && other->state == TASK_LOST && other->sent &&
+			plshard_writes_alone(e, conn))
+			return false;
 		/* rows of a snapshot that is gone cannot be mixed with a newer one's */
 		if (other->conn == conn && !e->is_write &&
 			(other->nrows > 0 || (lost_work && other->state == TASK_DONE)))
@@ -267,22 +304,28 @@ send_task(Execution *e, Task *task)
 {
 	NodeConn   *conn = task->conn;
 	bool		guard = false;
-	int64		shard_id = task->shard < 0 ? PATH_BASE : e->map->shards[task->shard].id;
+	bool		alone = plshard_writes_alone(e, conn);
+	int64		shard_id = path_of(e, task);
+	bool		set;
 
 	task->state = TASK_SENT;
 	task->synced = false;
 	task->sent = true;
-	e->probe_at[find_conn(e, conn)] = deadline_in(e->map->node_timeout);
+	e->probe_at[find_conn(e, conn)] = deadline_in(e->map->options.node_timeout);
 
-	if (e->is_write)
+	if (alone)
+		task->savepoint = 0;
+	else if (e->is_write)
 	{
 		task->savepoint = plshard_xact_begin_call(conn, e->number, task);
 		if (task->shard < 0)
-			conn->xact_must_commit = conn->has_schema = true;
-		if (e->admin == NULL || e->admin[task->target].lock_shard)
+			conn->has_schema = true;
+		if (task->shard < 0 || plshard_is_static(e->map))
+			conn->xact_must_commit = true;
+		else if (e->admin == NULL || e->admin[task->target].lock_shard)
 			send_locks(e, task);
 	}
-	else if (conn->xact_depth > 0 || IsolationUsesXactSnapshot())
+	else if (conn->xact_depth > 0 || reads_in_xact(e))
 	{
 		/* a read in a transaction that may write: it may not */
 		plshard_xact_open(conn, false, e->number, task);
@@ -297,10 +340,11 @@ send_task(Execution *e, Task *task)
 
 	/*
 	 * An error in a batch undoes the settings in it, so those that a later
-	 * batch on its way relies on have a batch of their own.
+	 * batch on its way relies on have a batch of their own.  So have those
+	 * before a write that is to be the only statement of its transaction.
 	 */
-	if (plshard_conn_send_settings(conn, shard_id, e->timeout, task) &&
-		e->ntasks > 1 && conn->xact_depth == 0)
+	set = plshard_conn_send_settings(conn, shard_id, e->timeout, alone, task);
+	if (set && (e->ntasks > 1 || alone) && conn->xact_depth == 0)
 		plshard_conn_send_sync(conn, NULL);
 	if (e->request)
 	{
@@ -308,7 +352,8 @@ send_task(Execution *e, Task *task)
 
 		plshard_conn_send_prepared(conn, query->id, shard_id, query->sql, query->nparams,
 								   query->param_types, e->request->targets[task->target].params,
-								   query->result_format, PENDING_CALL, task, 0,
+								   e->map->options.disable_binary ? 0 : query->result_format,
+								   PENDING_CALL, task, 0,
 								   e->sink->streaming && !(e->is_write && task->deliver));
 		if (task->deliver)
 			plshard_conn_pass_notices(conn, e->function_name);
@@ -360,8 +405,7 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 		task->error = plshard_own_result(error);
 		if (e->request && plan_is_stale(pending, error, sqlstate))
 		{
-			plshard_conn_forget_statement(task->conn, e->request->query->id,
-										  e->map->shards[task->shard].id);
+			plshard_conn_forget_statement(task->conn, e->request->query->id, path_of(e, task));
 			/* without a savepoint to go back to it remains an error */
 			if (e->is_write || !task->conn->xact_read_only || task->conn->xact_depth == 0)
 				task->state = TASK_STALE_PLAN;
@@ -376,7 +420,9 @@ where_of(const Execution *e, const Task *task)
 
 	where.function_name = e->function_name;
 	where.node_name = e->map->nodes[task->node].name;
-	where.shard_id = task->shard < 0 ? 0 : e->map->shards[task->shard].id;
+	where.has_shard = task->shard >= 0;
+	if (where.has_shard)
+		where.shard_id = e->map->shards[task->shard].id;
 	where.sql = e->request ? e->request->query->sql : NULL;
 	where.is_call = e->request && e->request->query->is_call;
 	return where;
@@ -568,12 +614,13 @@ watch_clock(Execution *e)
 
 		if (conn->state == CONN_CONNECTING)
 		{
-			Deadline	limit = conn->last_heard + (Deadline) e->map->connect_timeout * 1000;
+			int			connect_timeout = plshard_connect_timeout(&e->map->options);
+			Deadline	limit = conn->last_heard + (Deadline) connect_timeout * 1000;
 
 			if (deadline_passed(limit))
 			{
 				give_up(conn, "timeout expired");
-				conn->condemned = e->map->connect_timeout >= e->map->node_timeout;
+				conn->condemned = connect_timeout >= e->map->options.node_timeout;
 			}
 			else
 				wake = deadline_min(wake, limit);
@@ -585,8 +632,8 @@ watch_clock(Execution *e)
 			continue;
 
 		suspicious = e->probe_at[i];
-		if (conn->last_heard + (Deadline) e->map->node_timeout * 1000 > suspicious)
-			suspicious = conn->last_heard + (Deadline) e->map->node_timeout * 1000;
+		if (conn->last_heard + (Deadline) e->map->options.node_timeout * 1000 > suspicious)
+			suspicious = conn->last_heard + (Deadline) e->map->options.node_timeout * 1000;
 		if (!deadline_passed(suspicious))
 		{
 			wake = deadline_min(wake, suspicious);
@@ -603,7 +650,7 @@ watch_clock(Execution *e)
 		}
 		/* it lives: a slow query; look less often */
 		e->silences[i]++;
-		e->probe_at[i] = deadline_in(e->map->node_timeout << Min(e->silences[i], 4));
+		e->probe_at[i] = deadline_in(e->map->options.node_timeout << Min(e->silences[i], 4));
 		wake = deadline_min(wake, e->probe_at[i]);
 	}
 	return wake;

@@ -84,6 +84,16 @@ typedef struct Execution
 	int			conns_size;
 } Execution;
 
+/*
+ * True where a write on the connection commits by itself on its node: of a cluster
+ * with autocommit, unless the node is in the caller's transaction already.
+ */
+static inline bool
+plshard_writes_alone(const Execution *e, const NodeConn *conn)
+{
+	return e->is_write && e->map->options.autocommit && conn->xact_depth == 0 && !conn->xact_lost;
+}
+
 /* Prepares an execution; is_write and what is to be sent are filled in by the caller. */
 extern void plshard_begin_execution(Execution *e, ClusterMap *map);
 

@@ -228,6 +228,8 @@ plshard_init_encoder(ParamEncoder *encoder, Oid type, MemoryContext context)
 	encoder->wire_type = plshard_wire_type(type);
 	encoder->converts = false;
 	encoder->needs_settings = false;
+	encoder->output.fn_oid = InvalidOid;
+	encoder->context = context;
 
 	if (OidIsValid(encoder->wire_type))
 	{
@@ -368,8 +370,27 @@ encode_value(ParamEncoder *encoder, Datum value, int *length)
 	return NULL;				/* keep the compiler quiet */
 }
 
+/* As text what would travel in binary. */
+static const char *
+encode_as_text(ParamEncoder *encoder, Datum value, int *length)
+{
+	char	   *string;
+
+	if (!OidIsValid(encoder->output.fn_oid))
+	{
+		Oid			function;
+		bool		is_varlena;
+
+		getTypeOutputInfo(encoder->wire_type, &function, &is_varlena);
+		fmgr_info_cxt(function, &encoder->output, encoder->context);
+	}
+	string = OutputFunctionCall(&encoder->output, value);
+	*length = strlen(string);
+	return string;
+}
+
 void
-plshard_encode_params(ParamEncoder *encoders, int n, const NullableDatum *args,
+plshard_encode_params(ParamEncoder *encoders, int n, const NullableDatum *args, bool as_text,
 					  const char **values, int *lengths, int *formats)
 {
 	int			nest_level = 0;
@@ -378,16 +399,19 @@ plshard_encode_params(ParamEncoder *encoders, int n, const NullableDatum *args,
 	{
 		ParamEncoder *encoder = &encoders[i];
 
-		formats[i] = encoder->format;
+		bool		converted = as_text && encoder->format == 1;
+
+		formats[i] = converted ? 0 : encoder->format;
 		if (args[i].isnull)
 		{
 			values[i] = NULL;
 			lengths[i] = 0;
 			continue;
 		}
-		if (encoder->needs_settings && nest_level == 0)
+		if ((encoder->needs_settings || converted) && nest_level == 0)
 			nest_level = pin_output_settings();
-		values[i] = encode_value(encoder, args[i].value, &lengths[i]);
+		values[i] = converted ? encode_as_text(encoder, args[i].value, &lengths[i]) :
+			encode_value(encoder, args[i].value, &lengths[i]);
 	}
 
 	if (nest_level != 0)

@@ -67,6 +67,8 @@ typedef struct ParamEncoder
 	bool		converts;		/* the send function converts to client_encoding */
 	bool		needs_settings; /* the output function looks at settings */
 	FmgrInfo	function;		/* send or output */
+	FmgrInfo	output;			/* if it is needed beside send */
+	MemoryContext context;
 } ParamEncoder;
 
 /*
@@ -76,13 +78,13 @@ typedef struct ParamEncoder
 extern void plshard_init_encoder(ParamEncoder *encoder, Oid type, MemoryContext context);
 
 /*
- * Encodes "n" values as RemoteParams takes them; out arrays are the caller's,
+ * Encodes "n" values as RemoteParams takes them, all as text if "as_text"; out arrays are the caller's,
  * n long.  Encoded values are made in the current memory context or point into
  * the Datums, so both must live as long as the call does.  Throws what output
  * functions throw.
  */
 extern void plshard_encode_params(ParamEncoder *encoders, int n, const NullableDatum *args,
-								  const char **values, int *lengths, int *formats);
+								  bool as_text, const char **values, int *lengths, int *formats);
 
 /* What is known about a result column; filled by plshard_init_decoder. */
 typedef struct ColumnDecoder

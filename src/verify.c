@@ -483,7 +483,7 @@ plshard_verify(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	AcceptInvalidationMessages();
 	server_oid = plshard_cluster_oid(NameStr(*PG_GETARG_NAME(0)), false);
-	map = plshard_cluster_map(server_oid);
+	map = plshard_catalog_map(server_oid);
 	readings = make_readings(map, &nreadings);
 	read_all(map, readings, nreadings);
 

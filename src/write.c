@@ -75,6 +75,21 @@ failed_alone(const Execution *e, const Task *task)
 	return done > 0;
 }
 
+/* The node has no replica that could do without it. */
+static void
+throw_unreplaceable(const Execution *e, const Task *task)
+{
+	if (!task->sent || !plshard_writes_alone(e, task->conn))
+		plshard_throw_lost(e, task, NULL);
+	ereport(ERROR,
+			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+			 errmsg("the connection to node \"%s\" was lost during a write that commits by itself",
+					e->map->nodes[task->node].name),
+			 task->conn->message ? errdetail_internal("%s", task->conn->message) : 0,
+			 errhint("Read back whether it was done before trying it again."),
+			 errcontext("plshard function %s", e->function_name)));
+}
+
 /*
  * A node failed, not the call: evicts it if it may be evicted, so that the call
  * can start anew without it; throws otherwise.
@@ -86,8 +101,8 @@ evict_or_throw(Execution *e, Task *task, bool failed)
 	NodeConn   *conn = task->conn;
 	NodeVerdict verdict;
 
-	if (e->request == NULL)
-		plshard_throw_lost(e, task, NULL);
+	if (e->request == NULL || plshard_is_static(e->map))
+		throw_unreplaceable(e, task);
 	verdict = conn->refused ? NODE_ANSWERS :
 		plshard_judge_node(e->map, task->node, conn->key.userid,
 						   failed ? NODE_FAILED : conn->condemned ? NODE_SILENT : NODE_SUSPECT,
@@ -183,7 +198,11 @@ settle_write(Execution *e)
 			case TASK_DONE:
 				continue;
 			case TASK_STALE_PLAN:
-				return WRITE_RESTART;
+				if (!plshard_writes_alone(e, task->conn))
+					return WRITE_RESTART;
+				/* what others have done stays done */
+				plshard_reset_task(task, TASK_READY);
+				return WRITE_GO_ON;
 			case TASK_ERROR:
 				if (is_node_trouble(plshard_result_sqlstate(task->error)) &&
 					e->request && failed_alone(e, task))
@@ -223,7 +242,7 @@ finish_write(Execution *e)
 	for (int i = 0; i < e->ntasks; i++)
 	{
 		plshard_node_seen(e->map, e->tasks[i].node, true);
-		if (e->tasks[i].shard >= 0)
+		if (e->tasks[i].shard >= 0 && e->tasks[i].conn->xact_depth > 0)
 			plshard_xact_wrote(e->map, e->tasks[i].shard);
 	}
 	plshard_end_execution(e);
@@ -365,7 +384,7 @@ plshard_run_write(CallRequest *request, Execution *e)
 			return;
 		AcceptInvalidationMessages();
 		plshard_move_to_map(request, e->old_epoch_node >= 0 ? newer_map(e) :
-							plshard_cluster_map_unchecked(request->map->server_oid));
+							plshard_cluster_map_unchecked(request->map->ref));
 	}
 }
 

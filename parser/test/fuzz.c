@@ -123,6 +123,21 @@ check_args(const Text *source, const AstArg *arg)
 	}
 }
 
+static void
+check_place(const Text *source, const AstPlace *place)
+{
+	int			ways = (place->text.length > 0) + (place->arg != NULL);
+
+	if (ways != (place->location >= 0))
+		broken(source, "CLUSTER or CONNECT that says no place, or several");
+	if (place->name != NULL && place->text.length < 2)
+		broken(source, "CLUSTER or CONNECT with a literal that is nowhere");
+	if (ways > 0)
+		check_location(source, place->location);
+	check_span(source, place->text);
+	check_args(source, place->arg);
+}
+
 /* Is the tree, or the error, one that the interface allows? */
 static void
 check(const Text *source, const AstBody *body, const ParseError *error)
@@ -137,8 +152,13 @@ check(const Text *source, const AstBody *body, const ParseError *error)
 	}
 	if (body->source != source->bytes)
 		broken(source, "another source");
-	if (body->cluster.name != NULL)
-		check_location(source, body->cluster.location);
+	check_place(source, &body->cluster);
+	check_place(source, &body->connect);
+	if (body->split_location >= 0)
+		check_location(source, body->split_location);
+	else if (body->split_args != NULL)
+		broken(source, "SPLIT without a location");
+	check_args(source, body->split_args);
 	if ((body->run_on != RUN_ON_NONE) != (body->run_on_location >= 0))
 		broken(source, "RUN ON without a location");
 	if ((body->run_on == RUN_ON_ARG) != (body->run_on_arg != NULL))
@@ -209,7 +229,7 @@ static void
 random_tokens(Text *text)
 {
 	static const char *const tokens[] = {
-		"CLUSTER", "RUN", "ON", "hash", "ALL", "any", "TARGET", "LET", "READ", "WRITE",
+		"CLUSTER", "CONNECT", "SPLIT", "RUN", "ON", "hash", "ALL", "any", "TARGET", "LET", "READ", "WRITE",
 		"LOCK", "SHARD", "TIMEOUT", "FAILURE", "SKIP", "REDUCE", "SELECT", "WITH", "VALUES",
 		"insert", "a", "\"b;\"", "\"\"", "$1", "$0", "$99999999999", "7", "1.5", "99999999999999999999",
 		"'x'", "'", "\"", "E'\\''", "e'\\", "U&'", "$$", "$t$", "$", "(", ")", "[", "]", ".", ",", "=",

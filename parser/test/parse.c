@@ -61,6 +61,19 @@ print_args(const char *label, const AstArg *arg)
 }
 
 static void
+print_place(const char *label, const AstBody *body, const AstPlace *place)
+{
+	if (place->name != NULL)
+		printf("%s @%d <<%s>>\n", label, place->location, place->name);
+	else if (place->location >= 0)
+	{
+		printf("%s @%d\n", label, place->location);
+		print_span("  call", body, place->text);
+		print_args("  argument", place->arg);
+	}
+}
+
+static void
 print_run_on(const AstBody *body)
 {
 	switch (body->run_on)
@@ -94,8 +107,12 @@ print_run_on(const AstBody *body)
 static void
 print_body(const AstBody *body)
 {
-	print_name("cluster", body->cluster);
+	print_place("cluster", body, &body->cluster);
+	print_place("connect", body, &body->connect);
 	print_run_on(body);
+	if (body->split_location >= 0)
+		printf("split%s @%d\n", body->split_args == NULL ? " all" : "", body->split_location);
+	print_args("  argument", body->split_args);
 	for (const AstLet *let = body->lets; let != NULL; let = let->next)
 	{
 		printf("let @%d\n", let->location);
