@@ -184,6 +184,28 @@ GRANT USAGE ON SCHEMA plshard TO PUBLIC;
 CREATE EVENT TRIGGER plshard_forget_dropped ON sql_drop
 	EXECUTE FUNCTION plshard.forget_dropped();
 
+-- A cluster whose id no server has would be forgotten by the next DROP SERVER, and
+-- one that two have would be dropped with either.  ("cluster" has no rows yet while
+-- a dump's servers are restored.)
+CREATE FUNCTION plshard.keep_cluster_ids() RETURNS event_trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d
+					JOIN pg_foreign_server s ON s.oid = d.objid AND d.classid = 'pg_foreign_server'::regclass
+					JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'plshard')
+		AND EXISTS (SELECT FROM plshard.cluster c LEFT JOIN plshard.clusters v USING (cluster_id)
+					GROUP BY c.cluster_id
+					HAVING count(v.cluster) > 1 OR (count(v.cluster) = 0 AND tg_tag = 'ALTER SERVER'))
+	THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = 'option "cluster_id" of a cluster must not be changed, nor given to another server';
+	END IF;
+END
+$$;
+
+CREATE EVENT TRIGGER plshard_keep_cluster_ids ON ddl_command_end WHEN TAG IN ('CREATE SERVER', 'ALTER SERVER')
+	EXECUTE FUNCTION plshard.keep_cluster_ids();
+
 --
 -- Administration: each function checks that its caller owns the cluster
 --

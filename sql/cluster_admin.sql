@@ -144,6 +144,15 @@ SELECT count(DISTINCT id), min(id) > 0 AS positive, bool_and(id > before) AS asc
 	FROM (SELECT id, lag(id, 1, 0) OVER (ORDER BY i) AS before
 		  FROM (SELECT i, plshard.unique_id() AS id FROM generate_series(1, 1000) i) x) y;
 
+-- a cluster keeps its id, for itself
+\set SHOW_CONTEXT never
+ALTER SERVER admin OPTIONS (DROP cluster_id);
+ALTER SERVER admin OPTIONS (SET cluster_id '00000000-0000-0000-0000-000000000001');
+SELECT format('CREATE SERVER twin FOREIGN DATA WRAPPER plshard OPTIONS (cluster_id %L)', cluster_id) AS twin
+	FROM plshard.clusters WHERE cluster = 'admin' \gset
+:twin;
+\set SHOW_CONTEXT errors
+
 -- the cluster's rows go with its server, whoever drops it
 SELECT format('CREATE USER MAPPING FOR PUBLIC SERVER admin OPTIONS (user %L)', current_user) \gexec
 ALTER SERVER admin RENAME TO administered;

@@ -34,8 +34,8 @@ typedef struct PreparedStatement
 	StatementKey key;			/* hash key, must be first */
 	dlist_node	node;			/* in NodeConn.lru, newest first */
 	uint64		name;
-	bool		prepared;		/* the node has confirmed it */
-	uint64		batch;			/* the batch that prepares it */
+	bool		prepared;		/* the node has confirmed it; else it is on its way, and
+								 * what uses it stands behind it */
 } PreparedStatement;
 
 static HTAB *connections = NULL;
@@ -622,25 +622,28 @@ plshard_conn_events(NodeConn *conn)
 		(conn->unsent ? WL_SOCKET_WRITEABLE : 0);
 }
 
-/* Makes room for one more prepared statement by deallocating the oldest. */
+/*
+ * Makes room for one more prepared statement by deallocating the oldest.  Those
+ * that are on their way stay: there may be more than the limit until they are
+ * known.
+ */
 static void
 make_room(NodeConn *conn)
 {
-	dlist_node *node;
-	PreparedStatement *oldest;
-	char		sql[64];
+	while (conn->nstatements >= plshard_max_prepared_statements && conn->state == CONN_READY)
+	{
+		PreparedStatement *oldest = dlist_container(PreparedStatement, node,
+													dlist_tail_node(&conn->lru));
+		char		sql[64];
 
-	if (conn->nstatements < plshard_max_prepared_statements)
-		return;
-	node = dlist_tail_node(&conn->lru);
-	oldest = dlist_container(PreparedStatement, node, node);
-	if (!oldest->prepared)
-		return;					/* it is on its way: be over the limit */
-	snprintf(sql, sizeof(sql), "DEALLOCATE plshard_" UINT64_FORMAT, oldest->name);
-	dlist_delete(node);
-	conn->nstatements--;
-	hash_search(conn->statements, &oldest->key, HASH_REMOVE, NULL);
-	plshard_conn_send_plain(conn, sql, PENDING_SETTING, NULL, 0, false);
+		if (!oldest->prepared)
+			return;
+		snprintf(sql, sizeof(sql), "DEALLOCATE plshard_" UINT64_FORMAT, oldest->name);
+		dlist_delete(&oldest->node);
+		conn->nstatements--;
+		hash_search(conn->statements, &oldest->key, HASH_REMOVE, NULL);
+		plshard_conn_send_plain(conn, sql, PENDING_SETTING, NULL, 0, false);
+	}
 }
 
 void
@@ -657,35 +660,19 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 	if (conn->state != CONN_READY)
 		return;
 	log_command(conn, sql);
-	reserve_pending(conn, 3);
 
 	key.id = id;
 	key.shard_id = shard_id;
 	statement = hash_search(conn->statements, &key, HASH_FIND, NULL);
-	if (statement && !statement->prepared && statement->batch != conn->batch)
-	{
-		/* its batch may still fail: do not rely on it */
-		dlist_delete(&statement->node);
-		conn->nstatements--;
-		for (int i = 0; i < conn->npending; i++)
-		{
-			Pending    *p = &conn->pending[(conn->pending_head + i) % conn->pending_size];
-
-			if (p->statement == statement)
-				p->statement = NULL;
-		}
-		hash_search(conn->statements, &key, HASH_REMOVE, NULL);
-		statement = NULL;
-	}
 	if (statement == NULL)
 	{
 		make_room(conn);
 		if (conn->state != CONN_READY)
 			return;
+		reserve_pending(conn, 1);
 		statement = hash_search(conn->statements, &key, HASH_ENTER, &found);
 		statement->name = ++conn->next_name;
 		statement->prepared = false;
-		statement->batch = conn->batch;
 		dlist_push_head(&conn->lru, &statement->node);
 		conn->nstatements++;
 		snprintf(name, sizeof(name), "plshard_" UINT64_FORMAT, statement->name);
@@ -699,6 +686,7 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 	else
 		dlist_move_head(&conn->lru, &statement->node);
 
+	reserve_pending(conn, 1);
 	snprintf(name, sizeof(name), "plshard_" UINT64_FORMAT, statement->name);
 	if (!PQsendQueryPrepared(conn->pg, name, nparams,
 							 params ? params->values : NULL,
@@ -744,7 +732,6 @@ plshard_conn_send_sync(NodeConn *conn, void *owner)
 	}
 	conn->unsent = rc > 0;
 	push_pending(conn, PENDING_SYNC, owner, 0, false);
-	conn->batch++;
 }
 
 bool

@@ -116,7 +116,6 @@ typedef struct NodeConn
 	dlist_head	lru;
 	int			nstatements;
 	uint64		next_name;
-	uint64		batch;			/* number of the batch being queued */
 
 	/* the remote transaction (remote_xact.c) */
 	int			xact_depth;		/* 0 none, 1 BEGIN, n: n-1 savepoints */

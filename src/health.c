@@ -33,6 +33,8 @@ typedef struct HealthSlot
 typedef struct HealthTable
 {
 	slock_t		mutex;
+	volatile int ndead;			/* slots with a retry_at: mostly none, and then
+								 * nobody needs to look at them */
 	HealthSlot	slots[HEALTH_SLOTS];
 } HealthTable;
 
@@ -99,6 +101,8 @@ plshard_node_looks_dead(const ClusterMap *map, int node)
 	HealthSlot *slot;
 	Deadline	retry_at = 0;
 
+	if (t->ndead == 0)
+		return false;
 	SpinLockAcquire(&t->mutex);
 	slot = find_slot(t, map, node, false);
 	if (slot)
@@ -113,6 +117,8 @@ plshard_node_try(const ClusterMap *map, int node)
 	HealthTable *t = get_table();
 	HealthSlot *slot;
 
+	if (t->ndead == 0)
+		return;
 	SpinLockAcquire(&t->mutex);
 	slot = find_slot(t, map, node, false);
 	if (slot && slot->retry_at != 0)
@@ -127,10 +133,15 @@ plshard_node_seen(const ClusterMap *map, int node, bool alive)
 	HealthSlot *slot;
 	Deadline	retry_at = alive ? 0 : plshard_clock() + (Deadline) map->options.node_timeout * 1000;
 
+	if (alive && t->ndead == 0)
+		return;
 	SpinLockAcquire(&t->mutex);
 	slot = find_slot(t, map, node, !alive);
 	if (slot)
+	{
+		t->ndead += (retry_at != 0) - (slot->retry_at != 0);
 		slot->retry_at = retry_at;
+	}
 	SpinLockRelease(&t->mutex);
 }
 

@@ -291,24 +291,28 @@ throw_unknown(Participants *participants, const char *detail, const char *cluste
 /* ---- the phases ---- */
 
 /*
- * Nothing is lost with a node's connection if its replicas have the work as well:
- * a dead node is evicted, and the rest commits.  A session that its node has
- * ended leaves the node as it is, and the transaction undone.
+ * A connection that was lost before the first COMMIT.  Nothing is lost with it if
+ * the replicas have the work as well: a dead node is evicted, if others have not
+ * done that, and the rest commits.  A session that its node has ended leaves the
+ * node as it is, and the transaction undone.
  */
 static void
-evict_or_throw(const Participant *p)
+leave_or_throw(Participants *participants, int i, HTAB *written)
 {
+	const Participant *p = &participants->list[i];
 	NodeConn   *conn = p->conn;
 	char	   *message;
 
-	if (conn->xact_must_commit || conn->refused ||
-		plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, conn->key.node_id),
-						   conn->key.userid, conn->condemned ? NODE_SILENT : NODE_SUSPECT,
-						   NO_DEADLINE, &message) != NODE_EVICTED)
+	if (node_matters(conn, p->map, written) &&
+		(conn->xact_must_commit || conn->refused ||
+		 plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, conn->key.node_id),
+							conn->key.userid, conn->condemned ? NODE_SILENT : NODE_SUSPECT,
+							NO_DEADLINE, &message) != NODE_EVICTED))
 		throw_lost(conn);
+	conn->xact_lost = false;
+	participants->list[i] = participants->list[--participants->n];
 }
 
-/* Connections that were lost: left out where their nodes have been evicted. */
 static void
 check_connections(Participants *participants, HTAB *written)
 {
@@ -323,15 +327,10 @@ check_connections(Participants *participants, HTAB *written)
 		plshard_conn_advance(conn, handle_result, participants);
 
 		p->map = plshard_cluster_map_unchecked(conn->key.cluster);
-		if (!conn->xact_lost && conn->xact_depth > 0)
-		{
+		if (conn->xact_lost || conn->xact_depth == 0)
+			leave_or_throw(participants, i, written);
+		else
 			i++;
-			continue;
-		}
-		if (node_matters(conn, p->map, written))
-			evict_or_throw(p);
-		conn->xact_lost = false;
-		participants->list[i] = participants->list[--participants->n];
 	}
 }
 
@@ -340,14 +339,16 @@ check_connections(Participants *participants, HTAB *written)
  * speak while everything can still be rolled back.
  */
 static void
-check_constraints(Participants *participants)
+check_constraints(Participants *participants, HTAB *written)
 {
 	run_everywhere(participants, "SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS");
 	throw_refusal(participants);
-	for (int i = 0; i < participants->n; i++)
+	for (int i = 0; i < participants->n;)
 	{
 		if (participants->list[i].state == COMMIT_UNKNOWN)
-			throw_lost(participants->list[i].conn);
+			leave_or_throw(participants, i, written);
+		else
+			i++;
 	}
 }
 
@@ -408,7 +409,7 @@ plshard_commit_remote(HTAB *written)
 	if (participants.n == 0)
 		return;
 	if (participants.n > 1 && written && hash_get_num_entries(written) > 1)
-		check_constraints(&participants);
+		check_constraints(&participants, written);
 
 	HOLD_INTERRUPTS();
 	PG_TRY();

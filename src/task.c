@@ -9,8 +9,10 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
+#include "common/hashfn.h"
 #include "health.h"
 #include "locks.h"
+#include "miscadmin.h"
 #include "node_schema.h"
 #include "port/pg_bswap.h"
 #include "pump.h"
@@ -24,10 +26,12 @@
 #define MAX_KEY_LOCKS 100
 
 /*
- * Seconds that a transaction which holds locks waits for another one.  Two that
- * wait for each other on different nodes are not seen by any of them.
+ * Seconds that a transaction which holds locks waits for another one, and
+ * milliseconds that are added at random, so that of two that wait for each other
+ * on different nodes, which neither node sees, one goes on.
  */
 #define LOCK_WAIT_LIMIT 10
+#define LOCK_WAIT_SPREAD 3000
 
 static uint64 call_number = 0;
 
@@ -260,7 +264,9 @@ send_locks(Execution *e, Task *task)
 	{
 		char		sql[64];
 
-		snprintf(sql, sizeof(sql), "SET LOCAL lock_timeout = '%d s'", LOCK_WAIT_LIMIT);
+		snprintf(sql, sizeof(sql), "SET LOCAL lock_timeout = %d",
+				 LOCK_WAIT_LIMIT * 1000 +
+				 (int) (murmurhash32(MyProcPid ^ (uint32) e->number) % LOCK_WAIT_SPREAD));
 		plshard_conn_send_plain(conn, sql, PENDING_SETTING, task, 0, false);
 	}
 	keys[0] = pg_hton64((uint64) plshard_shard_lock_key(e->map, shard_id));
@@ -348,7 +354,7 @@ send_task(Execution *e, Task *task)
 								   query->param_types, e->request->targets[task->target].params,
 								   e->map->options.disable_binary ? 0 : query->result_format,
 								   PENDING_CALL, task, 0,
-								   e->sink->streaming && !e->is_write);
+								   e->sink->streaming && !(e->is_write && task->deliver));
 		if (task->deliver)
 			plshard_conn_pass_notices(conn, e->function_name);
 	}
@@ -356,6 +362,7 @@ send_task(Execution *e, Task *task)
 	{
 		for (int i = 0; i < e->nstatements; i++)
 			plshard_conn_send_plain(conn, e->statements[i], PENDING_CALL, task, i, false);
+		plshard_conn_forget_settings(conn);	/* they may have changed them */
 	}
 	if (guard)
 		plshard_conn_send_plain(conn, "RELEASE SAVEPOINT plshard_read", PENDING_XACT, task, 0, false);

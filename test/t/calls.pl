@@ -267,6 +267,24 @@ is($c->sql(q{SELECT sum(get('hot' || i)) FROM generate_series(1, 20) AS i}),
 	8 * 200 + 2 * (4 * 50 - $deadlocks), '... and each transaction is there wholly or not at all');
 is_healthy('after writers of two keys');
 
+# Transactions that wait for each other on different nodes: no node sees that.
+my ($on_12) = $c->some_keys(1, shard => 10000);
+my ($on_34) = $c->some_keys(1, shard => 10002);
+$c->sql("SELECT put('$_', 0)") foreach $on_12, $on_34;
+my @crosswise = map { $c->session } 1, 2;
+$crosswise[0]->sql("BEGIN; SELECT bump('$on_12')");
+$crosswise[1]->sql("BEGIN; SELECT bump('$on_34')");
+$crosswise[0]->send("SELECT bump('$on_34'); COMMIT");
+$c->wait_for(q{SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)}, on => 3);
+$crosswise[1]->send("SELECT bump('$on_12'); COMMIT");
+@results = map { $_->result } @crosswise;
+my @ended = grep { defined } map { $_->{sqlstate} } @results;
+ok(@ended > 0, 'a deadlock between nodes ends');
+is_deeply([ grep { $_ ne '40P01' } @ended ], [], '... with 40P01');
+is($c->sql("SELECT get('$on_12') + get('$on_34')"), 2 * (2 - @ended), '... each wholly done or not at all');
+is_healthy('after a deadlock between nodes');
+$_->quit foreach @crosswise;
+
 #
 # Plans that a change makes stale, under an open session
 #
@@ -328,11 +346,13 @@ foreach my $round (1 .. 3)
 	$ok++ if $s->sql(q{SELECT count(*) FROM generate_series(11, 200) AS i WHERE get('w' || i) = i}) == 190;
 	$ok++ if $s->sql(q{SELECT count(bump('w' || i)) FROM generate_series(11, 40) AS i}) == 30;
 	$ok++ if $s->sql(q{BEGIN; SELECT count(bump('w' || i)) FROM generate_series(11, 40) AS i; ROLLBACK}) == 30;
+	$ok++ if $s->sql(q{SELECT count(twice('w' || i)) FROM generate_series(11, 100) AS i}) == 90;
 	$ok++ if $s->sql('SELECT total()') > 500;
 	$c->sql(q{SELECT sum(add('w' || i, -1)) FROM generate_series(11, 40) AS i});
 }
-is($ok, 12, 'calls under a limit of 8 prepared statements a connection');
-cmp_ok($s->sql('SELECT max(n) FROM prepared() AS n'), '<=', 24, '... which is kept to');
+is($ok, 15, 'calls under a limit of 8 prepared statements a connection');
+# a call of all shards needs two for each of a node's eight, all at once
+cmp_ok($s->sql('SELECT max(n) FROM prepared() AS n'), '<=', 2 * 8 + 2 * 8, '... which is kept to');
 is_healthy('after calls with few prepared statements');
 
 #
@@ -355,6 +375,18 @@ cmp_ok(peak_memory($s->pid) - $before, '<', 40_000, '... do not sit in memory');
 is($s->sql('SELECT i FROM many(1000000) LIMIT 1'), 1, 'one of a million rows');
 is($s->try('SELECT 1 / (i - 500000) FROM many(1000000)')->{sqlstate}, '22012', 'an error amid a million rows');
 is($s->sql(q{SELECT get('w2')}), 2, '... and the next call works');
+$s->quit;
+
+# a write's are kept until the replicas agree, but once only
+$c->sql(<<'SQL');
+CREATE FUNCTION many_written(n int) RETURNS TABLE (i int, s text) LANGUAGE plshard AS
+	$$ CLUSTER 'c'; RUN ON 0; SELECT g AS i, repeat('x', 100) AS s FROM generate_series(1, many_written.n) AS g; $$;
+SQL
+$s = $c->session;
+is($s->sql('SELECT count(*) FROM many_written(1000)'), 1000, 'a thousand rows of a write');
+$before = peak_memory($s->pid);
+is($s->sql('SELECT count(*), max(length(s)) FROM many_written(300000)'), '300000|100', '300,000 rows of a write');
+cmp_ok(peak_memory($s->pid) - $before, '<', 70_000, '... sit in memory once');
 
 $s->quit;
 done_testing();

@@ -79,7 +79,7 @@ my @sessions = map { $c->session } 1 .. 8;
 is($_->sql($get), 30, 'a session has connections to all nodes') foreach @sessions;
 my $v = $sessions[0]->sql("SELECT get('$k1')");
 my $v_other = $sessions[0]->sql("SELECT get('$other')");
-my ($s, $in_block, $cancelled, $terminated, $reader, $savepoint, $undone) = @sessions;
+my ($s, $in_block, $cancelled, $terminated, $reader, $savepoint, $undone, $undone2) = @sessions;
 $in_block->sql("BEGIN; SELECT bump('$k2')");
 $savepoint->sql("BEGIN; SELECT bump('$other2'), bump('$k3')");
 $undone->sql("BEGIN; SELECT bump('$keys[3]')");
@@ -114,7 +114,10 @@ $savepoint->sql('SAVEPOINT a');
 fails($savepoint->try("SET statement_timeout = '500 ms'; SELECT bump('$k3')"), '57014', 'a write behind a savepoint');
 is_fine($savepoint->try('ROLLBACK TO a'), '', 'ROLLBACK TO SAVEPOINT');
 is_fine($savepoint->try('RESET statement_timeout; SELECT 1'), '1', '... and the transaction lives');
-fails($savepoint->try('COMMIT'), '08006', '... but cannot commit what the node may not have');
+$savepoint->send('COMMIT');
+until_waiting($savepoint->pid);
+is($c->sql('SELECT pg_cancel_backend(' . $savepoint->pid . ')'), 't', 'COMMIT, which probes the node, is cancelled');
+fails($savepoint->result, '57014', '... and ends');
 states_are('active', 'nobody was evicted');
 
 $c->thaw(2);
@@ -135,7 +138,12 @@ $v = $s->sql("SELECT get('$k1')");
 is($_->sql($get), 30, 'a session has connections to all nodes') foreach $reader, $undone;
 $in_block->sql("BEGIN; SELECT bump('$k2')");
 $savepoint->sql("BEGIN; SELECT bump('$k3')");
+$undone2->sql("BEGIN; SELECT bump('$keys[3]')");
 $c->freeze(2);
+$savepoint->sql('SAVEPOINT a');
+fails($savepoint->try("SET LOCAL statement_timeout = '500 ms'; SELECT bump('$k3')"), '57014',
+	'a write behind a savepoint');
+is_fine($savepoint->try('ROLLBACK TO a'), '', 'ROLLBACK TO SAVEPOINT');
 
 is_fine($reader->try($get), 30, 'reads without a TIMEOUT answer from the other replica');
 is_fine($reader->try('SELECT total()'), 200, '... also of all shards');
@@ -151,9 +159,11 @@ states_are('inactive', '... and evicts the node, although the caller rolls back'
 is_fine($s->try("SELECT bump('$k1')"), $v + 1, 'the next write goes on');
 is_fine($undone->try("SELECT bump('$k1')"), $v + 2, '... and that of another session');
 is_fine($in_block->try('COMMIT'), '', 'COMMIT of what was written on it before');
-is_fine($savepoint->try('ROLLBACK'), '', 'ROLLBACK of it');
-is($s->sql("SELECT get('$k2')"), substr($k2, 1) + 1, '... is there');
-is($s->sql("SELECT get('$k3')"), substr($k3, 1), '... is not');
+is_fine($savepoint->try('COMMIT'), '', 'COMMIT of what was written before a savepoint');
+is_fine($undone2->try('ROLLBACK'), '', 'ROLLBACK of what was written on it');
+is($s->sql("SELECT get('$k2')"), substr($k2, 1) + 1, 'what was committed is there');
+is($s->sql("SELECT get('$k3')"), substr($k3, 1) + 1, '... also behind a savepoint');
+is($s->sql("SELECT get('$keys[3]')"), substr($keys[3], 1), '... and what was rolled back is not');
 
 $c->thaw(2);
 is($s->sql("SELECT bump('$k1')"), $v + 3, 'writes go on when the node is back');
@@ -166,17 +176,24 @@ is_deeply([ $c->differences ], [], '... on all replicas');
 #
 # It hangs at COMMIT: the others commit, it is evicted.
 #
-$s->sql("BEGIN; SELECT bump('$k1')");
-$c->freeze(2);
-$r = $s->try('COMMIT');
-is_fine($r, '', 'COMMIT goes on without a node that hangs');
-like($r->{err}, qr/WARNING:  01000: node "n2"/, '... with a WARNING');
-states_are('inactive', '... and evicts it');
-is($reader->sql("SELECT get('$k1')"), $s->sql("SELECT get('$k1')"), '... and what was written is there');
-$c->thaw(2);
-$c->sql("SELECT count(*) FROM plshard.repair_cluster('c')");
-states_are('active', 'it is repaired');
-is_deeply([ $c->differences ], [], '... and replicas are equal');
+foreach my $written ([$k1], [ $k1, $k2, $other ])
+{
+	my @before = map { $s->sql("SELECT get('$_')") } @$written;
+	my $name = @$written . ' keys';
+	$s->sql('BEGIN');
+	$s->sql("SELECT bump('$_')") foreach @$written;
+	$c->freeze(2);
+	$r = $s->try('COMMIT');
+	is_fine($r, '', "$name: COMMIT goes on without a node that hangs");
+	like($r->{err}, qr/WARNING:  01000: node "n2"/, '... with a WARNING');
+	states_are('inactive', '... and evicts it');
+	is_deeply([ map { $reader->sql("SELECT get('$_')") } @$written ],
+		[ map { $_ + 1 } @before ], '... and what was written is there');
+	$c->thaw(2);
+	$c->sql("SELECT count(*) FROM plshard.repair_cluster('c')");
+	states_are('active', "$name: it is repaired");
+	is_deeply([ $c->differences ], [], '... and replicas are equal');
+}
 
-$_->quit foreach $s, $in_block, $cancelled, $reader, $savepoint, $undone;
+$_->quit foreach $s, $in_block, $cancelled, $reader, $savepoint, $undone, $undone2;
 done_testing();
