@@ -38,6 +38,7 @@ $$) AS setup \gset
 \c plshard_node4
 :setup
 \c :front
+\setenv PGDATABASE :front
 SET client_min_messages = warning;
 \o
 \set ECHO all
@@ -73,6 +74,18 @@ SELECT where_is(1);
 ROLLBACK;
 SELECT where_is(1);
 
+-- by another session, also within our transaction
+PREPARE p AS SELECT k, where_is(k) FROM unnest(ARRAY[-1, 1]) k;
+EXECUTE p;
+\! psql -Xqc "ALTER SERVER part OPTIONS (SET modular_mapping 'false', DROP partition_2)"
+EXECUTE p;
+BEGIN;
+EXECUTE p;
+\! psql -Xqc "ALTER SERVER part OPTIONS (DROP partition_1)"
+EXECUTE p;
+COMMIT;
+ALTER SERVER part OPTIONS (ADD partition_1 :'node2', ADD partition_2 :'node3', SET modular_mapping 'true');
+DEALLOCATE p;
 -- the same database twice is one node
 ALTER SERVER part OPTIONS (SET modular_mapping 'false', ADD p3 :'node3');
 SELECT k, where_is(k), backend(k) = backend(2) AS same FROM generate_series(1, 3) k;
@@ -274,6 +287,8 @@ CREATE USER MAPPING FOR CURRENT_USER SERVER part OPTIONS (user 'regress_plshard_
 SELECT whoami(0), whoami(1);
 ALTER USER MAPPING FOR CURRENT_USER SERVER part OPTIONS (SET user 'regress_plshard_static');
 SELECT whoami(0), whoami(1);
+\! psql -Xqc "ALTER USER MAPPING FOR CURRENT_USER SERVER part OPTIONS (SET user 'regress_plshard_other')"
+SELECT whoami(0), whoami(1);
 DROP USER MAPPING FOR CURRENT_USER SERVER part;
 DROP USER MAPPING FOR PUBLIC SERVER part;
 -- an exemption of a mapping is not one for the role that the server names
@@ -362,6 +377,12 @@ BEGIN
 	PERFORM called(0);
 END
 $$;
+-- raised by another session, also within our transaction
+BEGIN;
+SELECT called(1);
+\! psql -Xqc "UPDATE config SET version = 30 WHERE cluster = 'called'"
+SELECT called(1);
+COMMIT;
 -- an IMMUTABLE one only when the map is made
 ALTER FUNCTION plshard.get_cluster_version(text) IMMUTABLE;
 SELECT called(0);
@@ -372,9 +393,31 @@ SELECT called(0);
 UPDATE partition SET conninfo = :'node4' WHERE cluster = 'called' AND number = 0;
 CREATE OR REPLACE FUNCTION plshard.get_cluster_version(cluster_name text) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 4';
 SELECT called(0);
+\! psql -Xqc "CREATE OR REPLACE FUNCTION plshard.get_cluster_version(cluster_name text) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 5'"
+SELECT called(0);
+SELECT called(0);
 SET client_min_messages = warning;
 CREATE OR REPLACE FUNCTION plshard.get_cluster_version(cluster_name text) RETURNS int STABLE LANGUAGE sql AS
 	'SELECT version FROM public.config WHERE cluster = cluster_name';
+
+-- calls, and new versions, leave no memory behind
+ALTER FUNCTION plshard.get_cluster_version(text) VOLATILE;
+CREATE PROCEDURE many_calls(n int) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. n LOOP
+		PERFORM called(i);
+		IF i % 50 = 0 THEN
+			UPDATE config SET version = version + 1 WHERE cluster = 'called';
+			COMMIT;
+		END IF;
+	END LOOP;
+END
+$$;
+CALL many_calls(500);
+SELECT sum(total_bytes) AS before FROM pg_backend_memory_contexts \gset
+CALL many_calls(5000);
+SELECT sum(total_bytes) - :before < 100000 AS level FROM pg_backend_memory_contexts;
+ALTER FUNCTION plshard.get_cluster_version(text) STABLE;
 
 -- a server comes before them, as soon as it is there and as long
 SELECT where_is(0);
