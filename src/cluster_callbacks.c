@@ -262,15 +262,16 @@ plshard_callbacks_current(const ClusterMap *map)
 
 /* ---- the map ---- */
 
-/* The rows of the last callback must have so many columns, all of them text of sorts. */
+/* The rows of the last callback must have so many columns; any type will do. */
 static void
 check_columns(Callback callback, int ncolumns)
 {
 	if (SPI_tuptable->tupdesc->natts != ncolumns)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("function %s.%s must return %d columns, not %d", PLSHARD_SCHEMA,
-						callback_names[callback], ncolumns, SPI_tuptable->tupdesc->natts)));
+				 errmsg("function %s.%s returns the wrong number of columns", PLSHARD_SCHEMA,
+						callback_names[callback]),
+				 errdetail("Expected are %d, not %d.", ncolumns, SPI_tuptable->tupdesc->natts)));
 }
 
 static const char **
