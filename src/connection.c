@@ -15,7 +15,6 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "node_schema.h"
-#include "pgtime.h"
 #include "remote_error.h"
 #include "settings.h"
 #include "storage/fd.h"
@@ -732,60 +731,6 @@ plshard_conn_send_sync(NodeConn *conn, void *owner)
 	}
 	conn->unsent = rc > 0;
 	push_pending(conn, PENDING_SYNC, owner, 0, false);
-}
-
-bool
-plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write, void *owner)
-{
-	int			before = conn->npending;
-	int			read_only = may_write ? 0 : 1;
-
-	/* within a transaction it is BEGIN that says so; without one, it is for the next */
-	if (conn->read_only != read_only && conn->xact_depth == 0)
-	{
-		plshard_conn_send_plain(conn, may_write ? "SET default_transaction_read_only = off" :
-								"SET default_transaction_read_only = on",
-								PENDING_SETTING, owner, 0, false);
-		plshard_conn_send_sync(conn, NULL);
-		conn->read_only = read_only;
-		conn->was_writable |= may_write;
-	}
-	if (conn->timezone != session_timezone)
-	{
-		char	   *sql = psprintf("SET timezone = %s",
-								   quote_literal_cstr(pg_get_timezone_name(session_timezone)));
-
-		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
-		pfree(sql);
-		conn->timezone = session_timezone;
-	}
-	if (conn->statement_timeout != timeout)
-	{
-		char		sql[64];
-
-		if (timeout > 0)
-			snprintf(sql, sizeof(sql), "SET statement_timeout = %d", timeout);
-		else
-			snprintf(sql, sizeof(sql), "SET statement_timeout = DEFAULT");
-		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
-		conn->statement_timeout = timeout;
-	}
-	if (conn->path_shard != shard_id && conn->state == CONN_READY)
-	{
-		const char *rest = conn->base_path;
-		char	   *sql;
-
-		if (shard_id == PATH_BASE)
-			sql = psprintf("SET search_path = %s", rest[0] ? rest : "''");
-		else
-			sql = psprintf("SET search_path = plshard_" INT64_FORMAT "%s%s",
-						   shard_id, rest[0] ? ", " : "", rest);
-		plshard_conn_send_prepared(conn, QUERY_PATH, shard_id, sql, 0, NULL, NULL, 0,
-								   PENDING_SETTING, owner, 0, false);
-		pfree(sql);
-		conn->path_shard = shard_id;
-	}
-	return conn->npending > before;
 }
 
 void

@@ -200,14 +200,6 @@ extern void plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind
 /* Ends a batch: an error skips everything up to here. */
 extern void plshard_conn_send_sync(NodeConn *conn, void *owner);
 
-/*
- * Queues search_path (a shard's, or PATH_BASE), statement_timeout (ms, 0: the
- * session's own), TimeZone, and whether a command outside a transaction may write,
- * each only where it differs from what is set; false if nothing had to be sent.
- */
-extern bool plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write,
-									   void *owner);
-
 /* A rollback has undone settings: they are sent again with the next call. */
 static inline void
 plshard_conn_forget_settings(NodeConn *conn)

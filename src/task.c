@@ -14,6 +14,7 @@
 #include "locks.h"
 #include "miscadmin.h"
 #include "node_schema.h"
+#include "node_settings.h"
 #include "port/pg_bswap.h"
 #include "pump.h"
 #include "remote_error.h"

@@ -1,0 +1,19 @@
+/*
+ * node_settings.h
+ *
+ * The settings of a session on a node that differ from call to call.
+ */
+#ifndef PLSHARD_NODE_SETTINGS_H
+#define PLSHARD_NODE_SETTINGS_H
+
+#include "connection.h"
+
+/*
+ * Queues search_path (a shard's, or PATH_BASE), statement_timeout (ms, 0: the
+ * session's own), TimeZone, and whether a command outside a transaction may write,
+ * each only where it differs from what is set; false if nothing had to be sent.
+ */
+extern bool plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write,
+									   void *owner);
+
+#endif							/* PLSHARD_NODE_SETTINGS_H */
