@@ -4,6 +4,7 @@
 #   make test, make demo                     from nothing: they install what is
 #                                            missing (apt-get) and work on a
 #                                            private copy of PostgreSQL
+#   make bench, make bench SHORT=1           the same for the benchmarks
 #
 # Because of the second line nothing here may need pg_config before it is there.
 
@@ -29,14 +30,17 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 all:
 
 # In a private copy of PostgreSQL and of this tree; T=... runs a part of the tests.
-.PHONY: test demo
-test demo: export PG_CONFIG := $(PG_CONFIG)
+.PHONY: test demo bench
+test demo bench: export PG_CONFIG := $(PG_CONFIG)
 test:
 	@$(top)scripts/prepare test
 	@$(top)scripts/sandbox test/run $(T)
 demo:
 	@$(top)scripts/prepare
 	@$(top)scripts/sandbox demo/run
+bench:
+	@$(top)scripts/prepare
+	@$(top)bench/run $(if $(SHORT),--short)
 
 ifneq ($(wildcard $(PGXS)),)
 
