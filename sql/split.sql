@@ -230,7 +230,7 @@ SELECT plshard.add_node('one', 'n1', :'node1');
 SELECT plshard.create_shards('one', 1, 1);
 CREATE FUNCTION lock_keys(keys text[]) RETURNS SETOF int LANGUAGE plshard AS $$ CLUSTER 'one'; SPLIT keys; RUN ON hash(keys); SELECT cardinality(keys); $$;
 CREATE FUNCTION locks() RETURNS bigint LANGUAGE plshard AS $$
-	CLUSTER 'one'; READ; SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND mode = 'ShareLock';
+	CLUSTER 'one'; READ; SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND pid = pg_backend_pid() AND mode = 'ShareLock';
 $$;
 BEGIN;
 SELECT lock_keys('{a,a,a}');

@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "node_schema.h"
 #include "remote_error.h"
+#include "session_key.h"
 #include "settings.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
@@ -47,7 +48,7 @@ static HTAB *connections = NULL;
  */
 static const char setup_sql[] =
 "SELECT pg_catalog.current_setting('search_path'), "
-"%s, "
+"%s, %s, "
 "pg_catalog.set_config('default_transaction_read_only', 'on', false), "
 "pg_catalog.set_config('datestyle', 'ISO', false), "
 "pg_catalog.set_config('intervalstyle', 'postgres', false), "
@@ -413,7 +414,8 @@ begin_setup(NodeConn *conn)
 	conn->poll_events = 0;
 	sql = psprintf(setup_sql, conn->epoch_sequence == NULL ? "true" :
 				   psprintf("pg_catalog.to_regclass(%s) IS NOT NULL",
-							quote_literal_cstr(conn->epoch_sequence)));
+							quote_literal_cstr(conn->epoch_sequence)),
+				   plshard_session_key_sql());
 	plshard_conn_send_plain(conn, sql, PENDING_SETUP, NULL, 0, false);
 	pfree(sql);
 	plshard_conn_send_sync(conn, NULL);

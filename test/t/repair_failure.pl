@@ -39,7 +39,7 @@ CREATE FUNCTION get(k text) RETURNS int LANGUAGE plshard STABLE AS
 	$$ CLUSTER 'c'; RUN ON hash(k); SELECT t.v FROM t WHERE t.k = get.k; $$;
 SQL
 
-my $not_mine = "locktype = 'advisory' AND objid NOT IN ($in_copy, $in_refresh)";
+my $not_mine = "locktype = 'advisory' AND objsubid = 1 AND objid NOT IN ($in_copy, $in_refresh)";
 
 sub hold
 {

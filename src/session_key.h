@@ -1,0 +1,24 @@
+/*
+ * session_key.h
+ *
+ * What names this session of this front on the nodes: each connection holds a
+ * shared advisory lock with this two-part key for as long as it lives, so that
+ * anybody sees in pg_locks which sessions of a node belong to one session of a
+ * front, and whether that session is still there.  (The one-part keys of
+ * locks.h cannot meet it.)
+ */
+#ifndef PLSHARD_SESSION_KEY_H
+#define PLSHARD_SESSION_KEY_H
+
+#include "postgres.h"
+
+/*
+ * The first part is the front's: it changes with each start of its server.  The
+ * second is the process id of the session.
+ */
+extern int32 plshard_front_key(void);
+
+/* The call of a SQL function that takes the lock, for a target list.  palloc'd. */
+extern char *plshard_session_key_sql(void);
+
+#endif							/* PLSHARD_SESSION_KEY_H */
