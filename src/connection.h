@@ -105,6 +105,9 @@ typedef struct NodeConn
 	char	   *base_path;		/* the session's own search_path */
 	char	   *epoch_sequence; /* quoted: the cluster's, on the node; NULL of a static one */
 	char	   *epoch_sql;		/* compares the node's epoch, made on first use */
+	bool		sync_wait_cancelled;	/* a commit did not wait for the node's standby server */
+	char	   *settled_rows;	/* atomic_commit.c */
+	int			nsettled_rows;
 	bool		has_schema;		/* the node has the cluster's objects: it is no empty server */
 	int			read_only;		/* default_transaction_read_only: 1 on, 0 off, -1 unknown */
 	bool		was_writable;	/* it has been off */
@@ -145,6 +148,7 @@ typedef enum BuiltinQuery
 	QUERY_TRY_SHARD,
 	QUERY_WAIT_SHARD,
 	QUERY_EPOCH,
+	QUERY_COMMIT_ROW,
 	FIRST_FUNCTION_QUERY = 100
 } BuiltinQuery;
 

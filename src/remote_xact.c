@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "atomic_commit.h"
 #include "conninfo.h"
 #include "miscadmin.h"
 #include "remote_commit.h"
@@ -18,6 +19,7 @@
 
 static HTAB *written = NULL;
 static bool any_open = false;	/* some connection may have a transaction */
+static bool committed = false;	/* the nodes have committed, or the front will decide it */
 static int	call_counter = 0;
 
 bool
@@ -160,7 +162,10 @@ plshard_xact_wrote(const ClusterMap *map, int shard)
 	key.shard_id = map->shards[shard].id;
 	entry = hash_search(written, &key, HASH_ENTER, &found);
 	if (!found)
+	{
 		entry->userid = plshard_connection_role(map);
+		entry->number = hash_get_num_entries(written);
+	}
 	else if (entry->userid != plshard_connection_role(map))
 		entry->userid = InvalidOid;
 }
@@ -189,10 +194,9 @@ plshard_xact_refuse_own_locks(const ClusterMap *map, int shard)
 
 /* ---- rollback ---- */
 
-static void
-abort_connection(NodeConn *conn, void *arg)
+void
+plshard_xact_rollback(NodeConn *conn)
 {
-	plshard_conn_settle(conn);
 	if (conn->xact_depth > 0)
 	{
 		plshard_conn_send_plain(conn, "ROLLBACK", PENDING_XACT, NULL, 0, false);
@@ -205,11 +209,26 @@ abort_connection(NodeConn *conn, void *arg)
 }
 
 static void
+abort_connection(NodeConn *conn, void *arg)
+{
+	plshard_conn_settle(conn);
+	plshard_xact_rollback(conn);
+}
+
+static void
 end_of_xact(NodeConn *conn, void *arg)
 {
 	Assert(conn->xact_depth == 0);
 	conn->xact_lost = false;
 	conn->release_call = 0;
+}
+
+static void
+forget_xact(void)
+{
+	any_open = false;
+	committed = false;
+	written = NULL;
 }
 
 static void
@@ -219,7 +238,10 @@ xact_callback(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 			if (any_open)
+			{
 				plshard_commit_remote(written);
+				committed = true;
+			}
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			if (any_open)
@@ -229,14 +251,21 @@ xact_callback(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 			if (any_open)
+			{
+				RESUME_INTERRUPTS();	/* commit holds them itself */
+				plshard_atomic_front_committed();
 				plshard_conn_each(end_of_xact, NULL);
-			any_open = false;
-			written = NULL;
+			}
+			forget_xact();
 			break;
 		case XACT_EVENT_ABORT:
+			if (committed && !plshard_atomic_front_aborted())
+				ereport(WARNING,
+						(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+						 errmsg("the transaction failed here after the nodes had committed"),
+						 errdetail("What it has written on the nodes stays.")));
 			plshard_conn_each(abort_connection, NULL);
-			any_open = false;
-			written = NULL;
+			forget_xact();
 			break;
 		default:
 			break;
