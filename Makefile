@@ -32,6 +32,7 @@ all:
 # In a private copy of PostgreSQL and of this tree; T=... runs a part of the tests.
 .PHONY: test demo bench
 test demo bench: export PG_CONFIG := $(PG_CONFIG)
+test: export INJECTION = 1
 test:
 	@$(top)scripts/prepare test
 	@$(top)scripts/sandbox test/run $(T)
@@ -46,6 +47,10 @@ ifneq ($(wildcard $(PGXS)),)
 
 # PostgreSQL's headers are not ours to warn about: hence -isystem.
 PG_CPPFLAGS = -I$(top)src -I$(top)parser -isystem $(shell $(PG_CONFIG) --includedir) -isystem $(shell $(PG_CONFIG) --includedir-server)
+# Points at which tests end or stop a session (src/inject.h); never in a build to use.
+ifdef INJECTION
+PG_CPPFLAGS += -DPLSHARD_INJECTION
+endif
 # Callbacks and PG_FUNCTION_ARGS have fixed parameters, lengthof() is unsigned, and
 # PostgreSQL's own flags ask for C89 declarations.
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement

@@ -88,6 +88,16 @@ CREATE TABLE plshard.distributed_table (
 	PRIMARY KEY (cluster_id, relation)
 );
 
+-- How distributed transactions end that were not decided on one of their nodes, or
+-- that were aborted after a part of them was prepared.
+CREATE TABLE plshard.decision (
+	cluster_id	uuid NOT NULL,
+	gid			text NOT NULL,
+	state		text NOT NULL CHECK (state IN ('committed', 'aborted')),
+	decided_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	PRIMARY KEY (cluster_id, gid)
+);
+
 -- All of it is the definition of the user's clusters, so pg_dump brings it along.
 SELECT pg_catalog.pg_extension_config_dump('plshard.cluster', '');
 SELECT pg_catalog.pg_extension_config_dump('plshard.node', '');
@@ -97,6 +107,7 @@ SELECT pg_catalog.pg_extension_config_dump('plshard.placement', '');
 SELECT pg_catalog.pg_extension_config_dump('plshard.ddl', '');
 SELECT pg_catalog.pg_extension_config_dump('plshard.ddl_ddl_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('plshard.distributed_table', '');
+SELECT pg_catalog.pg_extension_config_dump('plshard.decision', '');
 
 -- Every change makes all sessions read their cluster maps anew.
 CREATE FUNCTION plshard.invalidate() RETURNS trigger
@@ -133,6 +144,7 @@ BEGIN
 		DELETE FROM plshard.placement WHERE cluster_id = ANY (gone);
 		DELETE FROM plshard.ddl WHERE cluster_id = ANY (gone);
 		DELETE FROM plshard.distributed_table WHERE cluster_id = ANY (gone);
+		DELETE FROM plshard.decision WHERE cluster_id = ANY (gone);
 	END IF;
 	DELETE FROM plshard.distributed_table
 		WHERE relation IN (SELECT objid FROM pg_event_trigger_dropped_objects()

@@ -1,7 +1,7 @@
 /*
  * registry.c
  *
- * Changes of placements in a transaction of their own.  The caller's half
+ * Changes of placements, and decisions, in a transaction of their own.  The caller's half
  * starts a background worker with the request in bgw_extra and waits for its
  * answer in a small dynamic shared memory segment; the worker's half runs the
  * transaction.  A caller that is cancelled takes only the segment with it.
@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "gid.h"
 #include "libpq/pqsignal.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -21,6 +22,7 @@
 #include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -39,7 +41,8 @@ typedef enum RegistryCommand
 {
 	COMMAND_EVICT,
 	COMMAND_ACTIVATE,
-	COMMAND_ADVANCE
+	COMMAND_ADVANCE,
+	COMMAND_DECIDE
 } RegistryCommand;
 
 /* What the worker shall do; travels in bgw_extra. */
@@ -53,15 +56,21 @@ typedef struct RegistryRequest
 	int64		shard_id;		/* activate */
 	int64		expected_epoch; /* activate */
 	int64		epoch;			/* activate, advance: the new one */
+	bool		commit;			/* decide */
 } RegistryRequest;
 
 StaticAssertDecl(sizeof(RegistryRequest) <= BGW_EXTRALEN,
 				 "a registry request must fit into bgw_extra");
 
-/* What became of it; REGISTRY_FAILED without a message until the worker says more. */
+/*
+ * What became of it; REGISTRY_FAILED without a message until the worker says more.
+ * The gid is here because bgw_extra has no room for it.
+ */
 typedef struct RegistryAnswer
 {
 	RegistryOutcome outcome;
+	bool		commit;			/* decide: what stands */
+	char		gid[PLSHARD_PREPARED_NAME_SIZE];	/* decide: set by the caller */
 	char		message[512];
 } RegistryAnswer;
 
@@ -192,6 +201,30 @@ advance(const RegistryRequest *request)
 	return REGISTRY_DONE;
 }
 
+/*
+ * The cluster's row is locked as for evictions, so the insert never meets another
+ * one that is under way, and what stands is seen.
+ */
+static RegistryOutcome
+decide(const RegistryRequest *request, RegistryAnswer *answer)
+{
+	const Oid	types[] = {TEXTOID, BOOLOID};
+	const Datum values[] = {CStringGetTextDatum(answer->gid), BoolGetDatum(request->commit)};
+	bool		isnull;
+
+	(void) lock_cluster(request);
+	run(request, SPI_OK_INSERT,
+		"INSERT INTO plshard.decision (cluster_id, gid, state)"
+		" VALUES ($1, $2, CASE WHEN $3 THEN 'committed' ELSE 'aborted' END)"
+		" ON CONFLICT DO NOTHING", 2, types, values);
+	run(request, SPI_OK_SELECT,
+		"SELECT state = 'committed' FROM plshard.decision WHERE cluster_id = $1 AND gid = $2",
+		1, types, values);
+	answer->commit = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+												&isnull));
+	return REGISTRY_DONE;
+}
+
 static void
 set_message(RegistryAnswer *answer, const char *message)
 {
@@ -226,6 +259,9 @@ run_transaction(const RegistryRequest *request, RegistryAnswer *answer)
 			break;
 		case COMMAND_ADVANCE:
 			outcome = advance(request);
+			break;
+		case COMMAND_DECIDE:
+			outcome = decide(request, answer);
 			break;
 	}
 
@@ -269,6 +305,8 @@ plshard_registry_main(Datum arg)
 	segment = dsm_attach(request.answer);
 	if (segment != NULL)
 		answer = dsm_segment_address(segment);
+	else if (request.command == COMMAND_DECIDE)
+		proc_exit(0);			/* the caller has gone, and the gid with him */
 
 	PG_TRY();
 	{
@@ -363,8 +401,10 @@ ask_worker(const RegistryRequest *request, const RegistryAnswer *answer, char **
 	return answer->outcome;
 }
 
+/* A decision's gid goes along, and *commit becomes what stands; NULL elsewhere. */
 static RegistryOutcome
-change_registry(RegistryRequest *request, const ClusterMap *map, char **message)
+change_registry(RegistryRequest *request, const ClusterMap *map, const char *gid, bool *commit,
+				char **message)
 {
 	dsm_segment *segment = dsm_create(sizeof(RegistryAnswer), DSM_CREATE_NULL_IF_MAXSEGMENTS);
 	RegistryAnswer *answer;
@@ -379,6 +419,8 @@ change_registry(RegistryRequest *request, const ClusterMap *map, char **message)
 	answer = dsm_segment_address(segment);
 	answer->outcome = REGISTRY_FAILED;
 	answer->message[0] = '\0';
+	if (gid != NULL)
+		strlcpy(answer->gid, gid, sizeof(answer->gid));
 
 	request->database = MyDatabaseId;
 	request->cluster_id = map->cluster_id;
@@ -387,6 +429,8 @@ change_registry(RegistryRequest *request, const ClusterMap *map, char **message)
 	PG_TRY();
 	{
 		outcome = ask_worker(request, answer, message);
+		if (commit != NULL)
+			*commit = answer->commit;
 	}
 	PG_FINALLY();
 	{
@@ -404,7 +448,7 @@ plshard_registry_evict(const ClusterMap *map, int node, char **message)
 		.node_id = map->nodes[node].id
 	};
 
-	return change_registry(&request, map, message);
+	return change_registry(&request, map, NULL, NULL, message);
 }
 
 RegistryOutcome
@@ -420,7 +464,7 @@ plshard_registry_activate(const ClusterMap *map, int64 shard_id, int32 node_id,
 	};
 
 	Assert(new_epoch > expected_epoch);
-	return change_registry(&request, map, message);
+	return change_registry(&request, map, NULL, NULL, message);
 }
 
 RegistryOutcome
@@ -431,5 +475,18 @@ plshard_registry_advance(const ClusterMap *map, int64 epoch, char **message)
 		.epoch = epoch
 	};
 
-	return change_registry(&request, map, message);
+	return change_registry(&request, map, NULL, NULL, message);
+}
+
+RegistryOutcome
+plshard_registry_decide(const ClusterMap *map, const char *gid, bool commit, bool *stands,
+						char **message)
+{
+	RegistryRequest request = {
+		.command = COMMAND_DECIDE,
+		.commit = commit
+	};
+
+	Assert(strlen(gid) < PLSHARD_PREPARED_NAME_SIZE);
+	return change_registry(&request, map, gid, stands, message);
 }

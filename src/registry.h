@@ -1,8 +1,8 @@
 /*
  * registry.h
  *
- * Changes of placements that commit by themselves, whatever becomes of the
- * caller's transaction: done by a short-lived background worker in the
+ * Changes of placements, and decisions on transactions, that commit by
+ * themselves, whatever becomes of the caller's transaction: done by a short-lived background worker in the
  * registry's database (the front's own).
  *
  * All of them wait for the worker, interruptibly and bounded in time, so they
@@ -37,6 +37,14 @@ extern RegistryOutcome plshard_registry_evict(const ClusterMap *map, int node, c
 extern RegistryOutcome plshard_registry_activate(const ClusterMap *map, int64 shard_id,
 												 int32 node_id, int64 expected_epoch,
 												 int64 new_epoch, char **message);
+
+/*
+ * Writes down how a distributed transaction ends, if nobody has done so before
+ * (PROTOCOL rule 9): *stands is what holds from now on, also where it is not what
+ * was asked for.  "gid" is the text of gid.h.
+ */
+extern RegistryOutcome plshard_registry_decide(const ClusterMap *map, const char *gid,
+											   bool commit, bool *stands, char **message);
 
 /* Raises the epoch to at least "epoch": a node has seen one that was never used. */
 extern RegistryOutcome plshard_registry_advance(const ClusterMap *map, int64 epoch,

@@ -7,6 +7,7 @@
 
 #include <limits.h>
 
+#include "inject.h"
 #include "settings.h"
 #include "utils/guc.h"
 
@@ -46,5 +47,6 @@ plshard_settings_init(void)
 							 false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 
+	plshard_inject_init();
 	MarkGUCPrefixReserved("plshard");
 }
