@@ -19,6 +19,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "route.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 
@@ -39,6 +40,7 @@ run_call(PlshardCall *call, RowSink *sink)
 	request.targets = call->targets;
 	request.is_write = function->is_write;
 	request.lock_shard = function->lock_shard;
+	request.any_shard = plshard_run_on(function, call->map) == RUN_ON_ANY;
 	request.skip_failures = function->skip_failures;
 	request.timeout = function->timeout;
 	request.sink = sink;

@@ -670,8 +670,8 @@ watch_clock(Execution *e)
 		}
 		if (conn->state != CONN_READY || !plshard_conn_awaited(conn))
 			continue;
-		/* a read with a TIMEOUT gives up by itself */
-		if (!e->is_write && e->timeout > 0)
+		/* a read with a TIMEOUT leaves a placement in time for the next one by itself */
+		if (!e->is_write && e->timeout > 0 && !e->request->any_shard)
 			continue;
 
 		suspicious = e->probe_at[i];

@@ -12,6 +12,7 @@
 #include "compat.h"
 #include "connection.h"
 #include "execute.h"
+#include "nodes/bitmapset.h"
 #include "result.h"
 #include "wait.h"
 
@@ -39,6 +40,7 @@ typedef struct Task
 	bool		synced;			/* nothing more will come for it */
 	NodeConn   *conn;
 	uint32		tried;			/* reads: placements that were tried, as bits */
+	Bitmapset  *tried_nodes;	/* RUN ON ANY: nodes that have failed */
 	bool		sent;			/* it has been on its way in this try */
 	bool		renewed;		/* on a second connection, the first was stale */
 	bool		wait_locks;

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "any_shard.h"
 #include "compare.h"
 #include "health.h"
 #include "miscadmin.h"
@@ -130,6 +131,27 @@ evict_or_throw(Execution *e, Task *task, bool failed)
 	}
 }
 
+/*
+ * RUN ON ANY, and the node could not even be connected to: on another shard's.  Not
+ * where replicas have taken locks, in the order of the tasks.
+ */
+static bool
+write_elsewhere(Execution *e, Task *task)
+{
+	if (task->sent || task->conn->xact_lost || e->map->shards[task->shard].nactive > 1 ||
+		(e->ntasks > 1 && !plshard_is_static(e->map)))
+		return false;
+	if (!task->conn->refused)
+		plshard_node_seen(e->map, task->node, false);
+	if (!plshard_try_any_other(e, task))
+		return false;
+	task->node = plshard_placement(e->map, task->shard, 0)->node;
+	plshard_reset_task(task, TASK_READY);
+	plshard_node_try(e->map, task->node);
+	plshard_assign_conn(e, task);
+	return true;
+}
+
 typedef enum WriteVerdict
 {
 	WRITE_DONE,
@@ -182,7 +204,7 @@ settle_write(Execution *e)
 
 		if (task->state != TASK_LOST)
 			continue;
-		if (plshard_renew_conn(e, task))
+		if (plshard_renew_conn(e, task) || write_elsewhere(e, task))
 			return WRITE_GO_ON;
 		evict_or_throw(e, task, false);
 		return WRITE_RESTART;
