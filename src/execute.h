@@ -51,6 +51,7 @@ typedef struct CallTarget
 typedef struct RowSink
 {
 	bool		streaming;		/* many rows may come: read them one at a time */
+	struct RowDecoder *decoder; /* how they are read; NULL: whatever comes is taken */
 	void		(*row) (struct RowSink *sink, const PGresult *result, int row);
 	void		(*reset) (struct RowSink *sink);	/* forget all rows: the call
 													 * is started anew */

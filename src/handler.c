@@ -75,7 +75,7 @@ gather_and_reduce(PlshardCall *call, Tuplestorestate *store, Datum *value, bool 
 
 	plshard_init_tuple_sink(&sink, function->reduce->decoder, gathered, call->context);
 	run_call(call, &sink.sink);
-	columns = sink.decoder ? sink.decoder->desc : function->reduce->columns;
+	columns = sink.sink.decoder ? sink.sink.decoder->desc : function->reduce->columns;
 	if (columns == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -50,7 +50,8 @@ typedef struct Task
 	uint64		nrows;
 	RowDigest	digest;			/* a write's rows, and how many it changed */
 	uint64		affected;
-	PGresult   *result;			/* a write's rows, until all replicas agree */
+	PGresult   *result;			/* a write's rows, until all replicas agree; of those that
+								 * are not delivered, maybe not all: see plshard_find_difference */
 	PGresult   *error;
 	bool		lock_expired;	/* the error is that a lock took too long */
 	Deadline	deadline;		/* of this attempt */
