@@ -51,6 +51,7 @@ typedef struct CallTarget
 typedef struct RowSink
 {
 	bool		streaming;		/* many rows may come: read them one at a time */
+	struct RowDecoder *decoder; /* how they are read; NULL: whatever comes is taken */
 	void		(*row) (struct RowSink *sink, const PGresult *result, int row);
 	void		(*reset) (struct RowSink *sink);	/* forget all rows: the call
 													 * is started anew */
@@ -68,6 +69,7 @@ typedef struct CallRequest
 	CallTarget *targets;		/* shards ascending, each at most once */
 	bool		is_write;
 	bool		lock_shard;		/* a write locks whole shards, whatever the targets say */
+	bool		any_shard;		/* RUN ON ANY: another shard will do as well */
 	bool		skip_failures;	/* reads: leave unreachable shards out, with a WARNING */
 	int			timeout;		/* of the whole call in ms, 0: none */
 	RowSink    *sink;

@@ -19,6 +19,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "route.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 
@@ -39,6 +40,7 @@ run_call(PlshardCall *call, RowSink *sink)
 	request.targets = call->targets;
 	request.is_write = function->is_write;
 	request.lock_shard = function->lock_shard;
+	request.any_shard = plshard_run_on(function, call->map) == RUN_ON_ANY;
 	request.skip_failures = function->skip_failures;
 	request.timeout = function->timeout;
 	request.sink = sink;
@@ -73,7 +75,7 @@ gather_and_reduce(PlshardCall *call, Tuplestorestate *store, Datum *value, bool 
 
 	plshard_init_tuple_sink(&sink, function->reduce->decoder, gathered, call->context);
 	run_call(call, &sink.sink);
-	columns = sink.decoder ? sink.decoder->desc : function->reduce->columns;
+	columns = sink.sink.decoder ? sink.sink.decoder->desc : function->reduce->columns;
 	if (columns == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

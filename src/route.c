@@ -5,17 +5,17 @@
  */
 #include "postgres.h"
 
+#include "any_shard.h"
 #include "expr.h"
 #include "route.h"
 #include "split.h"
 
 #include "catalog/pg_type.h"
-#include "common/pg_prng.h"
 
 void
 plshard_check_route(const ClusterMap *map, RunOnKind run_on, int64 run_on_shard)
 {
-	if (run_on == RUN_ON_NONE && map->nshards > 1)
+	if (run_on == RUN_ON_NONE && map->nshards > 1 && !plshard_is_static(map))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("cluster \"%s\" has %d shards, but the function does not say on which to run",
@@ -116,10 +116,19 @@ plshard_eval_hashes(PlshardCall *call, uint64 *nhashes)
 	return hashes;
 }
 
-int
-plshard_any_shard(const ClusterMap *map)
+RunOnKind
+plshard_run_on(const PlshardFunction *function, const ClusterMap *map)
 {
-	return (int) pg_prng_uint64_range(&pg_global_prng_state, 0, map->nshards - 1);
+	if (function->run_on == RUN_ON_NONE && !function->connects && plshard_is_static(map))
+		return RUN_ON_ANY;
+	return function->run_on;
+}
+
+int
+plshard_draw_shard(const ClusterMap *map)
+{
+	/* where none has an active placement, any of them says so */
+	return Max(plshard_any_shard(map, NULL), 0);
 }
 
 static void
@@ -183,7 +192,7 @@ plshard_route(PlshardCall *call)
 	if (function->nsplits > 0 && plshard_route_split(call))
 		return;
 
-	switch (function->run_on)
+	switch (plshard_run_on(function, map))
 	{
 		case RUN_ON_HASH:
 		case RUN_ON_FUNCTION:
@@ -205,7 +214,7 @@ plshard_route(PlshardCall *call)
 
 		case RUN_ON_ANY:
 			make_room(call, 1);
-			add_target(call, plshard_any_shard(map), false, 0);
+			add_target(call, plshard_draw_shard(map), false, 0);
 			break;
 
 		case RUN_ON_NONE:

@@ -13,7 +13,6 @@
 #include "route.h"
 #include "split.h"
 
-#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -271,6 +270,7 @@ static void
 assign_elements(PlshardCall *call, SplitCall *split)
 {
 	const ClusterMap *map = call->map;
+	RunOnKind	run_on = plshard_run_on(call->function, map);
 	PlshardCall element;
 	MemoryContext old;
 	ErrorContextCallback callback;
@@ -288,9 +288,9 @@ assign_elements(PlshardCall *call, SplitCall *split)
 		uint64		nhashes;
 
 		CHECK_FOR_INTERRUPTS();
-		if (call->function->run_on == RUN_ON_ANY)
+		if (run_on == RUN_ON_ANY)
 		{
-			assign(split, n, plshard_any_shard(map), false, 0);
+			assign(split, n, plshard_draw_shard(map), false, 0);
 			continue;
 		}
 		MemoryContextReset(element.context);
@@ -346,7 +346,7 @@ plshard_route_split(PlshardCall *call)
 	int			nelements = check_arrays(call);
 	SplitCall  *split;
 
-	switch (call->function->run_on)
+	switch (plshard_run_on(call->function, call->map))
 	{
 		case RUN_ON_NONE:
 		case RUN_ON_SHARD:

@@ -471,6 +471,53 @@ plshard_deliver(Execution *e, Task *task, const PGresult *result)
 	error_context_stack = callback.previous;
 }
 
+/* Adds a row that came by itself to those that are kept. */
+static void
+keep_row(Task *task, PGresult *row)
+{
+	int			n;
+
+	if (task->result == NULL)
+	{
+		PGresult   *empty = PQcopyResult(row, PG_COPYRES_ATTRS);
+
+		if (empty == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory")));
+		task->result = plshard_own_result(empty);
+	}
+	n = PQntuples(task->result);
+	if (n < task->digest.nrows - 1 || PQresultMemorySize(task->result) > work_mem * (size_t) 1024)
+		return;
+	for (int i = 0; i < PQnfields(row); i++)
+	{
+		bool		isnull = PQgetisnull(row, 0, i);
+
+		if (!PQsetvalue(task->result, n, i, PQgetvalue(row, 0, i),
+						isnull ? -1 : PQgetlength(row, 0, i)))
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory")));
+	}
+}
+
+/*
+ * Keeps a write's rows until all replicas agree.  Those that are not to be
+ * delivered may come one by one; then as many as work_mem has room for.
+ */
+static void
+keep_result(Task *task, PGresult *result)
+{
+	if (PQresultStatus(result) == PGRES_SINGLE_TUPLE)
+		keep_row(task, result);
+	else if (task->result == NULL)
+	{
+		task->conn->result = NULL;
+		task->result = plshard_own_result(result);
+	}
+}
+
 static void
 call_result(Execution *e, Task *task, Pending *pending, PGresult *result)
 {
@@ -486,12 +533,7 @@ call_result(Execution *e, Task *task, Pending *pending, PGresult *result)
 		task->affected = strtoull(PQcmdTuples(result), NULL, 10);
 		for (int row = 0; row < PQntuples(result); row++)
 			plshard_digest_row(&task->digest, result, row);
-		if (task->deliver)
-		{
-			/* kept until all replicas agree */
-			task->conn->result = NULL;
-			task->result = plshard_own_result(result);
-		}
+		keep_result(task, result);
 	}
 }
 
@@ -628,8 +670,8 @@ watch_clock(Execution *e)
 		}
 		if (conn->state != CONN_READY || !plshard_conn_awaited(conn))
 			continue;
-		/* a read with a TIMEOUT gives up by itself */
-		if (!e->is_write && e->timeout > 0)
+		/* a read with a TIMEOUT leaves a placement in time for the next one by itself */
+		if (!e->is_write && e->timeout > 0 && !e->request->any_shard)
 			continue;
 
 		suspicious = e->probe_at[i];

@@ -12,6 +12,7 @@
 #include "compat.h"
 #include "connection.h"
 #include "execute.h"
+#include "nodes/bitmapset.h"
 #include "result.h"
 #include "wait.h"
 
@@ -39,6 +40,7 @@ typedef struct Task
 	bool		synced;			/* nothing more will come for it */
 	NodeConn   *conn;
 	uint32		tried;			/* reads: placements that were tried, as bits */
+	Bitmapset  *tried_nodes;	/* RUN ON ANY: nodes that have failed */
 	bool		sent;			/* it has been on its way in this try */
 	bool		renewed;		/* on a second connection, the first was stale */
 	bool		wait_locks;
@@ -48,7 +50,8 @@ typedef struct Task
 	uint64		nrows;
 	RowDigest	digest;			/* a write's rows, and how many it changed */
 	uint64		affected;
-	PGresult   *result;			/* a write's rows, until all replicas agree */
+	PGresult   *result;			/* a write's rows, until all replicas agree; of those that
+								 * are not delivered, maybe not all: see plshard_find_difference */
 	PGresult   *error;
 	bool		lock_expired;	/* the error is that a lock took too long */
 	Deadline	deadline;		/* of this attempt */
