@@ -98,21 +98,7 @@ CREATE TABLE plshard.decision (
 	PRIMARY KEY (cluster_id, gid)
 );
 
---
--- This front's own, which no dump brings to another one: who it is, and which
--- distributed transactions its own commit has decided.
---
-CREATE TABLE plshard.front (
-	front_id	uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid()
-);
-CREATE UNIQUE INDEX front_only_one ON plshard.front ((true));
-INSERT INTO plshard.front DEFAULT VALUES;
-
-CREATE TABLE plshard.transaction (
-	gid			text PRIMARY KEY
-);
-
--- The rest is the definition of the user's clusters, so pg_dump brings it along.
+-- All of it is the definition of the user's clusters, so pg_dump brings it along.
 SELECT pg_catalog.pg_extension_config_dump('plshard.cluster', '');
 SELECT pg_catalog.pg_extension_config_dump('plshard.node', '');
 SELECT pg_catalog.pg_extension_config_dump('plshard.shard_id_seq', '');

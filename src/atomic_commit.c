@@ -173,7 +173,7 @@ name_branches(AtomicCommit *commit)
 		if (commit->decider)
 			gid->decider = commit->decider->conn->key.node_id;
 		else
-			plshard_front_id(gid->front_id, sizeof(gid->front_id));
+			plshard_front_id(gid->front_id);
 		branch->text = plshard_gid_text(gid);
 	}
 }

@@ -16,31 +16,11 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
-#include "utils/uuid.h"
 
 #define MAX_SETTLED 8
 
 static char settled[MAX_SETTLED][PLSHARD_PREPARED_NAME_SIZE];
 static int	nsettled = 0;
-
-void
-plshard_front_id(uint8 *id, int n)
-{
-	char	   *text;
-	pg_uuid_t  *uuid;
-
-	PushActiveSnapshot(GetTransactionSnapshot());
-	text = plshard_catalog_query("SELECT front_id FROM plshard.front", 0, NULL);
-	PopActiveSnapshot();
-	if (text == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"plshard.front\" has lost its row"),
-				 errhint("Run INSERT INTO plshard.front DEFAULT VALUES as its owner.")));
-	uuid = DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(text)));
-	Assert(n <= UUID_LEN);
-	memcpy(id, uuid->data, n);
-}
 
 void
 plshard_front_decide(List *gids)
