@@ -54,6 +54,14 @@ struct AtomicCommit
 /* A commit that the front decides, between PREPARE and the front's end. */
 static AtomicCommit *undecided = NULL;
 
+/* What a single call has prepared on its way, or will have; forgotten with the transaction. */
+static struct
+{
+	Branch	   *branch;			/* NULL: nothing */
+	NodeConn   *decider;
+	NodeConn   *other;
+}			announced;
+
 /*
  * The transaction's row; also deletes rows that nobody needs any more.  The
  * commit must wait for the disk, whatever the session is set to.
@@ -144,6 +152,26 @@ choose_decider(const Participants *participants, HTAB *written)
 	return &participants->list[0];
 }
 
+/* Names a branch whose participants are known; without a decider the front decides. */
+static void
+name_branch(Branch *branch, const NodeConn *decider)
+{
+	Gid		   *gid = &branch->gid;
+
+	gid->cluster_id = branch->map->cluster_id;
+	if (!pg_strong_random(gid->random, sizeof(gid->random)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	gid->front_key = plshard_front_key();
+	gid->session = MyProcPid;
+	if (decider)
+		gid->decider = decider->key.node_id;
+	else
+		plshard_front_id(gid->front_id);
+	branch->text = plshard_gid_text(gid);
+}
+
 static void
 name_branches(AtomicCommit *commit)
 {
@@ -159,23 +187,7 @@ name_branches(AtomicCommit *commit)
 													 p->conn->key.node_id);
 	}
 	foreach(cell, commit->branches)
-	{
-		Branch	   *branch = lfirst(cell);
-		Gid		   *gid = &branch->gid;
-
-		gid->cluster_id = branch->map->cluster_id;
-		if (!pg_strong_random(gid->random, sizeof(gid->random)))
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg("could not generate random values")));
-		gid->front_key = plshard_front_key();
-		gid->session = MyProcPid;
-		if (commit->decider)
-			gid->decider = commit->decider->conn->key.node_id;
-		else
-			plshard_front_id(gid->front_id);
-		branch->text = plshard_gid_text(gid);
-	}
+		name_branch(lfirst(cell), commit->decider ? commit->decider->conn : NULL);
 }
 
 /* ---- rows on the nodes ---- */
@@ -196,16 +208,16 @@ settled_rows(const NodeConn *conn)
 }
 
 static void
-send_row(Participant *p)
+send_row(NodeConn *conn, const Branch *branch, void *owner)
 {
 	static const Oid types[2] = {TEXTOID, TEXTARRAYOID};
 	/* above READ COMMITTED recovery's deleting the same would be an error */
-	char	   *gone = IsolationUsesXactSnapshot() ? pstrdup("{}") : settled_rows(p->conn);
-	const char *values[2] = {p->branch->text, gone};
+	char	   *gone = IsolationUsesXactSnapshot() ? pstrdup("{}") : settled_rows(conn);
+	const char *values[2] = {branch->text, gone};
 	const RemoteParams params = {.values = values};
 
-	plshard_conn_send_prepared(p->conn, QUERY_COMMIT_ROW, 0, row_sql, 2, types, &params, 0,
-							   PENDING_SETTING, p, 0, false);
+	plshard_conn_send_prepared(conn, QUERY_COMMIT_ROW, 0, row_sql, 2, types, &params, 0,
+							   PENDING_SETTING, owner, 0, false);
 	pfree(gone);
 }
 
@@ -233,10 +245,9 @@ row_is_settled(NodeConn *conn, const char *gid)
 
 /* "COMMIT" or "ROLLBACK", and the name on the participant's node. */
 static char *
-prepared_command(const char *command, const Participant *p)
+prepared_command(const char *command, const Branch *branch, const NodeConn *conn)
 {
-	return psprintf("%s '%s'", command,
-					plshard_prepared_name(p->branch->text, p->conn->key.node_id));
+	return psprintf("%s '%s'", command, plshard_prepared_name(branch->text, conn->key.node_id));
 }
 
 /* Runs COMMIT PREPARED or ROLLBACK PREPARED on all that are prepared. */
@@ -251,7 +262,7 @@ end_prepared(AtomicCommit *commit, const char *command)
 		if (!p->prepared)
 			continue;
 		plshard_participant_begin(p);
-		plshard_participant_send(p, prepared_command(command, p), command);
+		plshard_participant_send(p, prepared_command(command, p->branch, p->conn), command);
 		plshard_participant_end(p);
 	}
 	plshard_inject("prepared_ending");
@@ -359,12 +370,27 @@ abort_and_throw(AtomicCommit *commit)
 	plshard_throw_lost_participant(participants, failure.conn);
 }
 
+/* Queues what comes before PREPARE: the row, and whose the prepared transaction will be. */
+static void
+send_before_prepare(NodeConn *conn, const Branch *branch, void *owner)
+{
+	const char *role = branch->map->options.recovery_role;
+	char	   *sql;
+
+	send_row(conn, branch, owner);
+	if (role[0] == '\0')
+		return;
+	/* deferred triggers are not for that role to run */
+	plshard_conn_send_plain(conn, "SET CONSTRAINTS ALL IMMEDIATE", PENDING_XACT, owner, 0, false);
+	sql = psprintf("SET LOCAL ROLE %s", quote_identifier(role));
+	plshard_conn_send_plain(conn, sql, PENDING_XACT, owner, 0, false);
+	pfree(sql);
+}
+
 /* Queues what prepares a participant, or what the deciding node can do meanwhile. */
 static void
 send_prepare(const AtomicCommit *commit, Participant *p)
 {
-	const char *role = p->map->options.recovery_role;
-
 	plshard_participant_begin(p);
 	if (p == commit->decider)
 	{
@@ -373,17 +399,9 @@ send_prepare(const AtomicCommit *commit, Participant *p)
 		plshard_participant_end(p);
 		return;
 	}
-	send_row(p);
-	if (role[0] != '\0')
-	{
-		char	   *sql = psprintf("SET LOCAL ROLE %s", quote_identifier(role));
-
-		/* deferred triggers are not for that role to run */
-		plshard_conn_send_plain(p->conn, "SET CONSTRAINTS ALL IMMEDIATE", PENDING_XACT, p, 0, false);
-		plshard_conn_send_plain(p->conn, sql, PENDING_XACT, p, 0, false);
-		pfree(sql);
-	}
-	plshard_participant_send(p, prepared_command("PREPARE TRANSACTION", p), "PREPARE TRANSACTION");
+	send_before_prepare(p->conn, p->branch, p);
+	plshard_participant_send(p, prepared_command("PREPARE TRANSACTION", p->branch, p->conn),
+							 "PREPARE TRANSACTION");
 	plshard_participant_end(p);
 }
 
@@ -406,12 +424,40 @@ note_prepared(const AtomicCommit *commit, Participant *p)
 	return p->state == COMMAND_DONE;
 }
 
+/* The commit of what a single call has prepared on its way. */
+static AtomicCommit *
+announced_commit(Participants *participants, HTAB *written)
+{
+	AtomicCommit *commit = palloc0(sizeof(AtomicCommit));
+
+	Assert(participants->n == 2 && announced.other->xact_prepared);
+	commit->participants = participants;
+	commit->written = written;
+	for (int i = 0; i < participants->n; i++)
+	{
+		Participant *p = &participants->list[i];
+
+		p->branch = announced.branch;
+		p->prepared = p->conn->xact_prepared;
+		if (p->conn == announced.decider)
+			commit->decider = p;
+	}
+	Assert(commit->decider);
+	participants->begun = true;
+	plshard_inject("prepared");
+	return commit;
+}
+
 AtomicCommit *
 plshard_atomic_prepare(Participants *participants, HTAB *written)
 {
-	AtomicCommit *commit = palloc0(sizeof(AtomicCommit));
+	AtomicCommit *commit;
 	bool		well = true;
 
+	if (announced.branch != NULL)
+		return announced_commit(participants, written);
+
+	commit = palloc0(sizeof(AtomicCommit));
 	commit->participants = participants;
 	commit->written = written;
 	if (!front_decides(participants))
@@ -421,6 +467,7 @@ plshard_atomic_prepare(Participants *participants, HTAB *written)
 	plshard_inject("before_prepare");
 	if (commit->decider == NULL)
 		undecided = commit;
+	participants->begun = true;
 	for (int i = 0; i < participants->n; i++)
 		send_prepare(commit, &participants->list[i]);
 	plshard_inject("prepare_sent");
@@ -519,7 +566,7 @@ decide_by_node(AtomicCommit *commit)
 
 	plshard_inject("before_commit");
 	plshard_participant_begin(decider);
-	send_row(decider);
+	send_row(decider->conn, decider->branch, decider);
 	plshard_participant_send(decider, "COMMIT", "COMMIT");
 	plshard_participant_end(decider);
 	plshard_inject("commit_sent");
@@ -559,6 +606,88 @@ plshard_atomic_decide(AtomicCommit *commit)
 		gids = lappend(gids, ((Branch *) lfirst(cell))->text);
 	plshard_front_decide(gids);
 	plshard_inject("front_row");
+}
+
+/* ---- PREPARE that travels with a call ---- */
+
+void
+plshard_atomic_announce(ClusterMap *map, NodeConn *decider, NodeConn *other)
+{
+	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+	Branch	   *branch = palloc0(sizeof(Branch));
+
+	branch->map = map;
+	branch->cluster = decider->key.cluster;
+	branch->userid = decider->key.userid;
+	branch->gid.participants = bms_add_member(bms_make_singleton(decider->key.node_id),
+											  other->key.node_id);
+	name_branch(branch, decider);
+	announced.branch = branch;
+	announced.decider = decider;
+	announced.other = other;
+	MemoryContextSwitchTo(context);
+}
+
+bool
+plshard_atomic_announced(void)
+{
+	return announced.branch != NULL;
+}
+
+void
+plshard_atomic_queue_prepare(NodeConn *other, void *owner)
+{
+	Assert(announced.other == other);
+	send_before_prepare(other, announced.branch, owner);
+	plshard_conn_send_plain(other, prepared_command("PREPARE TRANSACTION", announced.branch, other),
+							PENDING_XACT_PREPARE, owner, 0, false);
+}
+
+bool
+plshard_atomic_answered(NodeConn *other, const PGresult *result)
+{
+	/* PREPARE in a failed transaction answers ROLLBACK, no error */
+	other->xact_depth = 0;
+	other->xact_prepared = strcmp(PQcmdStatus((PGresult *) result), "PREPARE TRANSACTION") == 0;
+	return other->xact_prepared && !other->sync_wait_cancelled;
+}
+
+void
+plshard_atomic_retract(void)
+{
+	AtomicCommit commit = {0};
+	Participants participants = {0};
+	NodeConn   *conns[] = {announced.decider, announced.other};
+
+	if (announced.branch == NULL)
+		return;
+	commit.participants = &participants;
+	for (int i = 0; i < lengthof(conns); i++)
+	{
+		Participant *p = plshard_add_participant(&participants);
+
+		p->conn = conns[i];
+		p->map = announced.branch->map;
+		p->branch = announced.branch;
+		p->prepared = conns[i]->xact_prepared;
+		/* a lost connection may have done it; a live one that has not prepared never will */
+		if (conns[i]->state != CONN_READY)
+			p->state = COMMAND_UNKNOWN;
+	}
+	commit.decider = &participants.list[0];
+	announced.branch = NULL;
+	if (announced.other->state == CONN_READY && !announced.other->xact_prepared)
+		plshard_xact_rollback(announced.other);
+	announced.other->xact_prepared = false;
+	plshard_atomic_abort(&commit);
+}
+
+void
+plshard_atomic_forget(void)
+{
+	if (announced.branch != NULL)
+		announced.other->xact_prepared = false;
+	announced.branch = NULL;
 }
 
 /* ---- what the front has decided ---- */
@@ -654,8 +783,8 @@ plshard_atomic_front_aborted(void)
 		plshard_conn_settle(p->conn);
 		if (!p->prepared || p->conn->state != CONN_READY)
 			continue;
-		plshard_conn_send_plain(p->conn, prepared_command("ROLLBACK PREPARED", p), PENDING_XACT,
-								NULL, 0, false);
+		plshard_conn_send_plain(p->conn, prepared_command("ROLLBACK PREPARED", p->branch, p->conn),
+								PENDING_XACT, NULL, 0, false);
 		plshard_conn_send_sync(p->conn, NULL);
 	}
 	return commit != NULL;

@@ -46,6 +46,7 @@ typedef struct Participants
 	int			size;
 	Participant *list;
 	Deadline	deadline;		/* if there is one, nobody is probed, and who has not answered then is given up */
+	bool		begun;			/* something was sent that cannot be taken back by ROLLBACK */
 	bool		settled;		/* an error that is thrown tells the outcome */
 } Participants;
 

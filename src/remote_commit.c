@@ -24,7 +24,7 @@
 static void
 collect_participant(NodeConn *conn, void *arg)
 {
-	if (conn->xact_depth == 0 && !conn->xact_lost)
+	if (conn->xact_depth == 0 && !conn->xact_lost && !conn->xact_prepared)
 		return;
 	if (!conn->xact_wrote)
 	{
@@ -94,6 +94,14 @@ leave_or_throw(Participants *participants, int i, HTAB *written)
 	NodeConn   *conn = p->conn;
 	char	   *message;
 
+	if (plshard_atomic_announced())
+	{
+		/* the deciding node's: its part is gone, and so must be what the other has prepared */
+		HOLD_INTERRUPTS();
+		plshard_atomic_retract();
+		RESUME_INTERRUPTS();
+		plshard_throw_lost_participant(participants, conn);
+	}
 	if (plshard_node_matters(conn, p->map, written) &&
 		(conn->xact_must_commit || conn->refused ||
 		 plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, conn->key.node_id),
@@ -116,7 +124,9 @@ check_connections(Participants *participants, HTAB *written)
 		/* a session that the node has ended is seen now */
 		plshard_participant_listen(p);
 		p->map = plshard_cluster_map_unchecked(conn->key.cluster);
-		if (conn->xact_lost || conn->xact_depth == 0)
+		if (conn->xact_prepared)
+			i++;
+		else if (conn->xact_lost || conn->xact_depth == 0)
 			leave_or_throw(participants, i, written);
 		else
 			i++;
@@ -189,6 +199,7 @@ judge_outcome(Participants *participants, HTAB *written)
 static void
 commit_fast(Participants *participants, HTAB *written)
 {
+	participants->begun = true;
 	plshard_participants_run(participants, "COMMIT", "COMMIT");
 	for (int i = 0; i < participants->n; i++)
 	{
@@ -238,7 +249,7 @@ part_participants(const Participants *participants, HTAB *written,
 
 		if (plshard_is_static(p->map) || p->map->options.commit == COMMIT_FAST)
 			*plshard_add_participant(fast) = *p;
-		else if (plshard_node_matters(p->conn, p->map, written))
+		else if (plshard_node_matters(p->conn, p->map, written) || plshard_atomic_announced())
 			*plshard_add_participant(atomic) = *p;
 		else
 			plshard_xact_rollback(p->conn);
@@ -280,7 +291,8 @@ plshard_commit_remote(HTAB *written)
 		ErrorData  *error;
 
 		/* the end of what the front decides is known: it will not commit */
-		if (atomic->settled || fast->settled || plshard_atomic_front_decides())
+		if (!(atomic->begun || fast->begun) || atomic->settled || fast->settled ||
+			plshard_atomic_front_decides())
 			PG_RE_THROW();
 		MemoryContextSwitchTo(TopTransactionContext);
 		error = CopyErrorData();

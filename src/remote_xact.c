@@ -226,6 +226,7 @@ end_of_xact(NodeConn *conn, void *arg)
 static void
 forget_xact(void)
 {
+	plshard_atomic_forget();
 	any_open = false;
 	committed = false;
 	written = NULL;
@@ -259,7 +260,7 @@ xact_callback(XactEvent event, void *arg)
 			forget_xact();
 			break;
 		case XACT_EVENT_ABORT:
-			if (committed && !plshard_atomic_front_aborted())
+			if (!plshard_atomic_front_aborted() && committed)
 				ereport(WARNING,
 						(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
 						 errmsg("the transaction failed here after the nodes had committed"),
