@@ -93,6 +93,7 @@ typedef struct ClusterMap
 	int			nshards;
 	ClusterShard *shards;		/* by min_value, or number */
 	ClusterPlacement *placements;
+	int			node_values;	/* that the recorded DDL uses, see node_values.h */
 } ClusterMap;
 
 /*
@@ -103,6 +104,18 @@ static inline bool
 plshard_is_static(const ClusterMap *map)
 {
 	return map->kind != CLUSTER_CATALOG;
+}
+
+/* Has some shard more than one placement? */
+static inline bool
+plshard_is_replicated(const ClusterMap *map)
+{
+	for (int shard = 0; shard < map->nshards; shard++)
+	{
+		if (map->shards[shard].nplacements > 1)
+			return true;
+	}
+	return false;
 }
 
 /* The i-th placement of a shard, active ones first. */

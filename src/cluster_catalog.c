@@ -19,6 +19,7 @@
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "options.h"
+#include "recorded_ddl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -362,6 +363,7 @@ plshard_catalog_load(Oid server_oid, MemoryContext context)
 	read_shards(map, snapshot);
 	read_placements(map, snapshot);
 	UnregisterSnapshot(snapshot);
+	map->node_values = plshard_recorded_node_values(map);
 
 	/* mostly sorted already, which qsort notices */
 	qsort(map->shards, map->nshards, sizeof(ClusterShard), compare_shards);

@@ -43,6 +43,7 @@ run_call(PlshardCall *call, RowSink *sink)
 	request.any_shard = plshard_run_on(function, call->map) == RUN_ON_ANY;
 	request.skip_failures = function->skip_failures;
 	request.timeout = function->timeout;
+	request.id_limit = &function->id_limit;
 	request.sink = sink;
 	plshard_execute(&request);
 }
