@@ -2,6 +2,22 @@
 
 \echo Use "CREATE EXTENSION plshard" to load this file. \quit
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+--
+-- Everything is in schema plshard, whatever WITH SCHEMA says: so a dump of a front
+-- with PL/Proxy can be restored with no more than the name changed.  The schema is
+-- no part of the extension, since it also holds functions that users define.
+--
+DO $$
+BEGIN
+	IF pg_catalog.to_regnamespace('plshard') IS NULL THEN
+		CREATE SCHEMA plshard;
+		ALTER EXTENSION plshard DROP SCHEMA plshard;
+	END IF;
+END
+$$;
+
 --
 -- The language
 --

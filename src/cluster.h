@@ -183,10 +183,10 @@ extern ClusterMap *plshard_cluster_reload(Oid server_oid);
 extern ClusterMap *plshard_connect_map(const char *conninfo);
 
 /*
- * The index of the shard that a hash leads to.  Errors: 55000 where the
- * cluster has no shards yet.
+ * The index of the shard that a hash leads to.  Errors: 55000 where the cluster has
+ * no shards yet; 22003 where it is no int4, unless the cluster is static.
  */
-extern int	plshard_cluster_shard_of_hash(const ClusterMap *map, int32 hash);
+extern int	plshard_cluster_shard_of_hash(const ClusterMap *map, int64 hash);
 
 /* The index of a shard id, -1 if there is none; of a node name or id likewise. */
 extern int	plshard_cluster_shard_index(const ClusterMap *map, int64 shard_id);

@@ -80,6 +80,7 @@ typedef struct NodeConn
 	/* what the conninfo was made of */
 	uint32		fingerprint;
 	bool		password_required;
+	int			connect_timeout;	/* ms */
 	uint64		checked_generation;
 
 	/* commands on their way, oldest first: a ring */

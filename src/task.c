@@ -662,13 +662,12 @@ watch_clock(Execution *e)
 
 		if (conn->state == CONN_CONNECTING)
 		{
-			int			connect_timeout = plshard_connect_timeout(&e->map->options);
-			Deadline	limit = conn->last_heard + (Deadline) connect_timeout * 1000;
+			Deadline	limit = conn->last_heard + (Deadline) conn->connect_timeout * 1000;
 
 			if (deadline_passed(limit))
 			{
 				give_up(conn, "timeout expired");
-				conn->condemned = connect_timeout >= e->map->options.node_timeout;
+				conn->condemned = conn->connect_timeout >= e->map->options.node_timeout;
 			}
 			else
 				wake = deadline_min(wake, limit);
