@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "node_schema.h"
 #include "node_settings.h"
+#include "node_values.h"
 #include "port/pg_bswap.h"
 #include "pump.h"
 #include "remote_error.h"
@@ -72,6 +73,7 @@ plshard_begin_execution(Execution *e, ClusterMap *map)
 	e->map = map;
 	e->number = ++call_number;
 	e->old_epoch_node = -1;
+	e->first_ids = NULL;
 }
 
 void
@@ -351,6 +353,8 @@ send_task(Execution *e, Task *task)
 	{
 		const RemoteQuery *query = e->request->query;
 
+		if (e->is_write && !plshard_is_static(e->map))
+			plshard_send_node_values(e, task);
 		plshard_conn_send_prepared(conn, query->id, shard_id, query->sql, query->nparams,
 								   query->param_types, e->request->targets[task->target].params,
 								   e->map->options.disable_binary ? 0 : query->result_format,
@@ -400,7 +404,8 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 		task->state = TASK_NOT_RUN;
 	else
 	{
-		task->state = TASK_ERROR;
+		task->state = pending->kind == PENDING_CALL && sqlstate == SQLSTATE_OUT_OF_IDS ?
+			TASK_OUT_OF_IDS : TASK_ERROR;
 		task->lock_expired = pending->kind == PENDING_LOCK && sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
 		task->conn->result = NULL;	/* ours now */
 		task->error = plshard_own_result(error);
@@ -657,13 +662,12 @@ watch_clock(Execution *e)
 
 		if (conn->state == CONN_CONNECTING)
 		{
-			int			connect_timeout = plshard_connect_timeout(&e->map->options);
-			Deadline	limit = conn->last_heard + (Deadline) connect_timeout * 1000;
+			Deadline	limit = conn->last_heard + (Deadline) conn->connect_timeout * 1000;
 
 			if (deadline_passed(limit))
 			{
 				give_up(conn, "timeout expired");
-				conn->condemned = connect_timeout >= e->map->options.node_timeout;
+				conn->condemned = conn->connect_timeout >= e->map->options.node_timeout;
 			}
 			else
 				wake = deadline_min(wake, limit);

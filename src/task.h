@@ -24,6 +24,7 @@ typedef enum TaskState
 	TASK_DONE,
 	TASK_LOCKED_OUT,			/* its locks were not free at once */
 	TASK_OLD_EPOCH,
+	TASK_OUT_OF_IDS,			/* it needs more of plshard_node.unique_id()'s */
 	TASK_STALE_PLAN,			/* the prepared statement must be made anew */
 	TASK_NOT_RUN,				/* another task's error on its connection came first */
 	TASK_ERROR,					/* the node's error is in "error" */
@@ -80,6 +81,7 @@ typedef struct Execution
 	NodeConn  **conns;			/* of all tasks, each once */
 	Deadline   *probe_at;		/* for each of them: when silence becomes suspicious */
 	int		   *silences;		/* how often it was found alive after all */
+	int64	   *first_ids;		/* of each target's block, or 0; see node_values.c */
 	bool		expired;		/* the time is over, shards that are missing are skipped */
 	int			old_epoch_node; /* a write starts anew because this node (index) says so; or -1 */
 	uint64		number;			/* of this call in the session */
