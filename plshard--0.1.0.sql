@@ -62,6 +62,7 @@ CREATE TABLE plshard.node (
 	node_id		int NOT NULL,					-- 1, 2, ... in the order added; never used again
 	node_name	name NOT NULL,
 	conninfo	text NOT NULL,
+	evicted_epoch bigint NOT NULL DEFAULT 0,	-- the epoch that its last eviction has made
 	system_identifier	text,					-- of the server that add_node or repair saw
 	timeline	int,
 	database_id	oid,							-- of the node's database in that server

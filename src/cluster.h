@@ -56,6 +56,7 @@ typedef struct ClusterNode
 	char	   *name;
 	char	   *conninfo;		/* as registered; what it may say: conninfo.h */
 	uint64		identity;		/* tells it from all nodes of all clusters */
+	int64		evicted_epoch;	/* the epoch that its last eviction has made; 0: none has */
 } ClusterNode;
 
 typedef struct ClusterPlacement

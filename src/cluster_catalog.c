@@ -48,7 +48,8 @@ enum
 {
 	NODE_ID = 2,
 	NODE_NAME,
-	NODE_CONNINFO
+	NODE_CONNINFO,
+	NODE_EVICTED_EPOCH
 };
 enum
 {
@@ -181,6 +182,7 @@ read_nodes(ClusterMap *map, Snapshot snapshot)
 		node->id = DatumGetInt32(column(&scan, row, NODE_ID));
 		node->name = pstrdup(NameStr(*DatumGetName(column(&scan, row, NODE_NAME))));
 		node->conninfo = TextDatumGetCString(column(&scan, row, NODE_CONNINFO));
+		node->evicted_epoch = DatumGetInt64(column(&scan, row, NODE_EVICTED_EPOCH));
 		/* 0 stands for no node */
 		node->identity = hash_bytes_extended(map->cluster_id.data, UUID_LEN, node->id) | 1;
 		MemoryContextSwitchTo(old);
