@@ -256,6 +256,8 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	strlcpy(conn->node_name, map->nodes[node].name, NAMEDATALEN);
 	conn->fingerprint = info.fingerprint;
 	conn->password_required = info.password_required;
+	conn->connect_timeout = info.connect_timeout > 0 ? info.connect_timeout :
+		plshard_connect_timeout(&map->options);
 	conn->checked_generation = generation;
 	conn->used_before = false;
 	conn->condemned = false;

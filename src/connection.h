@@ -80,6 +80,7 @@ typedef struct NodeConn
 	/* what the conninfo was made of */
 	uint32		fingerprint;
 	bool		password_required;
+	int			connect_timeout;	/* ms */
 	uint64		checked_generation;
 
 	/* commands on their way, oldest first: a ring */
@@ -145,6 +146,7 @@ typedef enum BuiltinQuery
 	QUERY_TRY_SHARD,
 	QUERY_WAIT_SHARD,
 	QUERY_EPOCH,
+	QUERY_NODE_VALUES,
 	FIRST_FUNCTION_QUERY = 100
 } BuiltinQuery;
 

@@ -71,9 +71,8 @@ plshard_make_row_decoder(TupleDesc desc, Oid domain, MemoryContext context)
 	return decoder;
 }
 
-/* A decoder for whatever a text result has. */
-static RowDecoder *
-derive_decoder(const PGresult *result, MemoryContext context)
+RowDecoder *
+plshard_derive_decoder(const PGresult *result, MemoryContext context)
 {
 	TupleDesc	desc = CreateTemplateTupleDesc(PQnfields(result));
 	RowDecoder *decoder;
@@ -270,6 +269,23 @@ make_composite(RowDecoder *decoder, Datum *values, bool *isnull)
 	return row;
 }
 
+void
+plshard_decode_rows(RowDecoder *decoder, const PGresult *result, DecodedRows *rows)
+{
+	rows->result = result;
+	rows->nrows = PQntuples(result);
+	rows->width = decoder->desc ? decoder->desc->natts : 1;
+	rows->map = map_columns(decoder, result);
+	for (int i = 0; i < decoder->ncolumns; i++)
+		plshard_check_column(&decoder->columns[i], result, rows->map ? rows->map[i] : i);
+	rows->values = palloc_extended(Max((Size) rows->nrows * rows->width, 1) * sizeof(Datum),
+								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	rows->isnull = palloc_extended(Max((Size) rows->nrows * rows->width, 1), MCXT_ALLOC_HUGE);
+	for (int row = 0; row < rows->nrows; row++)
+		decode_columns(decoder, rows->map, result, row, rows->values + (Size) row * rows->width,
+					   rows->isnull + (Size) row * rows->width);
+}
+
 /*
  * SingleSink
  */
@@ -280,10 +296,10 @@ single_describe(RowSink *sink, const PGresult *result)
 	SingleSink *single = (SingleSink *) sink;
 	MemoryContext old_context;
 
-	if (single->decoder == NULL)
+	if (single->sink.decoder == NULL)
 		return;
 	old_context = MemoryContextSwitchTo(single->context);
-	check_columns(single->decoder, result, &single->described, &single->map);
+	check_columns(single->sink.decoder, result, &single->described, &single->map);
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -291,7 +307,7 @@ static void
 single_row(RowSink *sink, const PGresult *result, int row)
 {
 	SingleSink *single = (SingleSink *) sink;
-	RowDecoder *decoder = single->decoder;
+	RowDecoder *decoder = single->sink.decoder;
 	MemoryContext old_context;
 
 	if (single->nrows++ > 0 || decoder == NULL)
@@ -333,7 +349,7 @@ plshard_init_single_sink(SingleSink *single, RowDecoder *decoder, MemoryContext 
 	single->sink.row = single_row;
 	single->sink.reset = single_reset;
 	single->sink.describe = single_describe;
-	single->decoder = decoder;
+	single->sink.decoder = decoder;
 	single->context = context;
 	single_reset(&single->sink);
 }
@@ -349,11 +365,11 @@ tuples_describe(RowSink *sink, const PGresult *result)
 	bool		first = !tuples->described;
 	MemoryContext old_context = MemoryContextSwitchTo(tuples->context);
 
-	if (tuples->decoder == NULL)
-		tuples->decoder = derive_decoder(result, tuples->context);
-	check_columns(tuples->decoder, result, &tuples->described, &tuples->map);
+	if (tuples->sink.decoder == NULL)
+		tuples->sink.decoder = plshard_derive_decoder(result, tuples->context);
+	check_columns(tuples->sink.decoder, result, &tuples->described, &tuples->map);
 	if (first)
-		make_row(tuples->decoder, &tuples->values, &tuples->isnull);
+		make_row(tuples->sink.decoder, &tuples->values, &tuples->isnull);
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -361,7 +377,7 @@ static void
 tuples_row(RowSink *sink, const PGresult *result, int row)
 {
 	TupleSink  *tuples = (TupleSink *) sink;
-	RowDecoder *decoder = tuples->decoder;
+	RowDecoder *decoder = tuples->sink.decoder;
 	MemoryContext old_context;
 
 	Assert(tuples->described);
@@ -381,7 +397,7 @@ tuples_reset(RowSink *sink)
 
 	tuplestore_clear(tuples->store);
 	if (tuples->derived)
-		tuples->decoder = NULL;
+		tuples->sink.decoder = NULL;
 	tuples->described = false;
 	tuples->map = NULL;
 }
@@ -394,7 +410,7 @@ plshard_init_tuple_sink(TupleSink *tuples, RowDecoder *decoder, Tuplestorestate 
 	tuples->sink.row = tuples_row;
 	tuples->sink.reset = tuples_reset;
 	tuples->sink.describe = tuples_describe;
-	tuples->decoder = decoder;
+	tuples->sink.decoder = decoder;
 	tuples->derived = decoder == NULL;
 	tuples->store = store;
 	tuples->context = context;

@@ -8,6 +8,7 @@
 
 #include <limits.h>
 
+#include "inject.h"
 #include "settings.h"
 #include "utils/guc.h"
 
@@ -15,7 +16,11 @@ bool		plshard_log_remote_commands = false;
 int			plshard_max_connections_per_node = 1;
 int			plshard_max_prepared_statements = 1000;
 bool		plshard_connect_by_expression = false;
+<<<<<<< HEAD
 int			plshard_recovery_interval = 10000;
+=======
+bool		plshard_compare_results = true;
+>>>>>>> main
 
 void
 plshard_settings_init(void)
@@ -41,6 +46,13 @@ plshard_settings_init(void)
 							1000, 8, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 
+	DefineCustomBoolVariable("plshard.compare_results",
+							 "Compares what the replicas of a shard return for a write.",
+							 "Off is meant for functions whose results differ though the data does not: ALTER FUNCTION ... SET.",
+							 &plshard_compare_results,
+							 true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+
 	DefineCustomBoolVariable("plshard.connect_by_expression",
 							 "Lets functions that no superuser owns CONNECT to what an expression says.",
 							 NULL,
@@ -48,6 +60,7 @@ plshard_settings_init(void)
 							 false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 
+<<<<<<< HEAD
 	DefineCustomIntVariable("plshard.recovery_interval",
 							"How often the background worker settles transactions in doubt.",
 							"0 switches it off. The worker needs plshard in shared_preload_libraries.",
@@ -55,5 +68,8 @@ plshard_settings_init(void)
 							10000, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
+=======
+	plshard_inject_init();
+>>>>>>> main
 	MarkGUCPrefixReserved("plshard");
 }
