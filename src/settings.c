@@ -16,11 +16,8 @@ bool		plshard_log_remote_commands = false;
 int			plshard_max_connections_per_node = 1;
 int			plshard_max_prepared_statements = 1000;
 bool		plshard_connect_by_expression = false;
-<<<<<<< HEAD
 int			plshard_recovery_interval = 10000;
-=======
 bool		plshard_compare_results = true;
->>>>>>> main
 
 void
 plshard_settings_init(void)
@@ -60,7 +57,6 @@ plshard_settings_init(void)
 							 false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 
-<<<<<<< HEAD
 	DefineCustomIntVariable("plshard.recovery_interval",
 							"How often the background worker settles transactions in doubt.",
 							"0 switches it off. The worker needs plshard in shared_preload_libraries.",
@@ -68,8 +64,6 @@ plshard_settings_init(void)
 							10000, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
-=======
 	plshard_inject_init();
->>>>>>> main
 	MarkGUCPrefixReserved("plshard");
 }
