@@ -16,6 +16,9 @@
  *
  * An abort, and any decision without D, is final only at the registry.
  *
+ * A node that was evicted since the transaction began has nothing to say, also when it
+ * is back: a repair brings data, no rows of transactions.
+ *
  * Everything is allocated in the context of the nodes (recover_nodes.h) and in the
  * current one.
  */
@@ -47,6 +50,7 @@ typedef struct Settlement
 	int			mode;
 	const char *text;			/* the gid's */
 	Bitmapset  *participants;	/* that the cluster still knows */
+	Bitmapset  *counting;		/* those whose word counts: never evicted since */
 	char	   *why;			/* what keeps us from settling it */
 } Settlement;
 
@@ -103,6 +107,27 @@ says(const RecoveryNode *node, int column, const char *value)
 
 /* ---- deciding ---- */
 
+static void
+find_counting(Settlement *s)
+{
+	int			id = -1;
+
+	s->counting = NULL;
+	while ((id = bms_next_member(s->participants, id)) >= 0)
+	{
+		if (bms_is_member(id, s->nodes->current) && plshard_gid_binds(s->gid, s->nodes->map, id))
+			s->counting = bms_add_member(s->counting, id);
+	}
+}
+
+/* Looks at the cluster anew. */
+static void
+reload(Settlement *s)
+{
+	plshard_recovery_reload(s->nodes);
+	find_counting(s);
+}
+
 /*
  * A node that counts and has failed: evicted where it is dead (then the cluster has
  * changed), else it is the reason why we do not know.
@@ -118,7 +143,7 @@ judge(Settlement *s, const RecoveryNode *node, NodeSuspicion suspicion)
 	switch (plshard_judge_node(s->nodes->map, index, GetUserId(), suspicion, NO_DEADLINE, &message))
 	{
 		case NODE_EVICTED:
-			plshard_recovery_reload(s->nodes);
+			reload(s);
 			return LOOK_AGAIN;
 		case NODE_IS_LAST:
 			s->why = psprintf("Node \"%s\" is needed, but does not answer, and holds the last active placement of a shard.",
@@ -188,8 +213,8 @@ ask_decider(Settlement *s)
 		return judge_answer(s, node);
 
 	/* it has spoken while it still counted, or not at all */
-	plshard_recovery_reload(s->nodes);
-	if (!bms_is_member(node->id, s->nodes->current))
+	reload(s);
+	if (!bms_is_member(node->id, s->counting))
 		return LOOK_AGAIN;
 	return says(node, 0, "committed") ? LOOK_COMMIT : decide_at_registry(s, false);
 }
@@ -231,7 +256,7 @@ seal(Settlement *s, Bitmapset *unprepared)
 static Look
 ask_others(Settlement *s)
 {
-	Bitmapset  *asked = bms_intersect(s->participants, s->nodes->current);
+	Bitmapset  *asked = bms_copy(s->counting);
 	Bitmapset  *unprepared = NULL;
 	bool		committed = false;
 	bool		stands;
@@ -241,7 +266,7 @@ ask_others(Settlement *s)
 		return stands ? LOOK_COMMIT : LOOK_ABORT;
 	if (bms_is_empty(asked))
 	{
-		s->why = pstrdup("None of its nodes holds an active placement.");
+		s->why = pstrdup("All its nodes have been taken out of the cluster since.");
 		return LOOK_UNKNOWN;
 	}
 
@@ -277,8 +302,8 @@ ask_others(Settlement *s)
 		return look == LOOK_ABORT ? decide_at_registry(s, false) : look;
 	}
 
-	plshard_recovery_reload(s->nodes);
-	if (!bms_equal(asked, bms_intersect(s->participants, s->nodes->current)))
+	reload(s);
+	if (!bms_equal(asked, s->counting))
 		return LOOK_AGAIN;
 	return decide_at_registry(s, true);
 }
@@ -319,8 +344,7 @@ decide(Settlement *s)
 
 		if (s->gid->decider == 0 && !(s->mode & SETTLE_FORGET_FRONT))
 			look = ask_front(s);
-		else if (bms_is_member(s->gid->decider, s->participants) &&
-				 bms_is_member(s->gid->decider, s->nodes->current))
+		else if (bms_is_member(s->gid->decider, s->counting))
 			look = ask_decider(s);
 		else
 			look = ask_others(s);
@@ -455,20 +479,21 @@ apply(Settlement *s, bool commit)
 	char	   *message = NULL;
 	int			id = -1;
 
-	plshard_recovery_connect(s->nodes, bms_intersect(s->participants, s->nodes->current));
+	if (!bms_is_empty(s->counting))
+		plshard_recovery_connect(s->nodes, s->counting);
 	while ((id = bms_next_member(s->participants, id)) >= 0)
 	{
 		RecoveryNode *node = plshard_recovery_node(s->nodes, id);
 		char	   *why;
 
 		/* the decider is never prepared, and has said its word */
-		if (id == s->gid->decider && bms_is_member(id, s->nodes->current))
+		if (id == s->gid->decider && bms_is_member(id, s->counting))
 			continue;
 		if (node->session != NULL)
 			why = tell_node(s, node, commit);
 		else
 			why = plshard_recovery_reason(node);
-		if (why == NULL || !bms_is_member(id, s->nodes->current))
+		if (why == NULL || !bms_is_member(id, s->counting))
 			continue;
 		if (node->session == NULL && commit && (s->mode & SETTLE_EVICT) &&
 			judge_unreached(s, node) == LOOK_AGAIN)
@@ -491,6 +516,7 @@ plshard_settle(RecoveryNodes *nodes, const Gid *gid, int mode, char **message)
 		if (plshard_recovery_node(nodes, id) != NULL)
 			s.participants = bms_add_member(s.participants, id);
 	}
+	find_counting(&s);
 	outcome = decide(&s);
 	*message = outcome == OUTCOME_UNKNOWN ? s.why : apply(&s, outcome == OUTCOME_COMMITTED);
 	return outcome;

@@ -17,6 +17,7 @@ int			plshard_max_connections_per_node = 1;
 int			plshard_max_prepared_statements = 1000;
 bool		plshard_connect_by_expression = false;
 int			plshard_recovery_interval = 10000;
+int			plshard_deadlock_timeout = 1000;
 bool		plshard_compare_results = true;
 
 void
@@ -63,6 +64,12 @@ plshard_settings_init(void)
 							&plshard_recovery_interval,
 							10000, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("plshard.deadlock_timeout",
+							"Time that a call waits for an answer before it looks for a deadlock between nodes.",
+							NULL,
+							&plshard_deadlock_timeout,
+							1000, 1, INT_MAX / 1000,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	plshard_inject_init();
 	MarkGUCPrefixReserved("plshard");

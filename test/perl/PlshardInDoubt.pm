@@ -81,9 +81,10 @@ sub begin
 	$t->{decider} //= $t->{nodes}[0];
 	$bits |= 1 << ($_ - $nodes[0]) foreach @nodes;
 	for (; $bits; $bits >>= 4) { $hex .= sprintf '%x', $bits & 15; }
+	$t->{epoch} //= $self->{c}->sql("SELECT epoch FROM plshard.clusters WHERE cluster = 'c'");
 	$t->{key} = 'in doubt ' . ++$self->{count};
-	$t->{gid} = sprintf 'plshard_%s_%032x_%08x_%d_%d_%s_%d.%s', $self->{cluster_id}, $self->{count},
-	  $t->{front_key} & 0xffffffff, $t->{session}, $t->{decider}, $t->{front}, $nodes[0], $hex;
+	$t->{gid} = sprintf 'plshard_%s_%032x_%08x_%d_%d_%d_%s_%d.%s', $self->{cluster_id}, $self->{count},
+	  $t->{front_key} & 0xffffffff, $t->{session}, $t->{epoch}, $t->{decider}, $t->{front}, $nodes[0], $hex;
 	return $t;
 }
 

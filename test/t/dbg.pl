@@ -1,0 +1,10 @@
+use strict; use warnings; use FindBin; use lib "$FindBin::RealBin/../perl"; use PlshardCluster; use PlshardInDoubt; use Test::More;
+my $c = PlshardCluster->new(nodes => 3, shards => 3, replicas => 3); $c->sample; my $d = PlshardInDoubt->new($c);
+my $t = $d->begin(nodes => [1,2,3]); $t->prepare($_) foreach 2, 3; $t->commit(1);
+diag($t->gid);
+diag($c->try("SET client_min_messages=debug1; SELECT * FROM plshard.in_doubt")->{$_}) foreach qw(out err);
+diag($c->try("SELECT * FROM plshard.recover('c')")->{$_}) foreach qw(out err);
+diag($t->where);
+diag($c->sql("SELECT gid, prepared, owner, extract(epoch FROM clock_timestamp() - prepared) FROM pg_prepared_xacts", on=>2));
+fail('x');
+done_testing();
