@@ -152,9 +152,28 @@ choose_decider(const Participants *participants, HTAB *written)
 	return &participants->list[0];
 }
 
+/* The epoch of the oldest map that a branch has used. */
+static int64
+oldest_epoch(const Branch *branch, HTAB *written)
+{
+	HASH_SEQ_STATUS status;
+	WrittenShard *w;
+	int64		epoch = branch->map->epoch;
+
+	if (written == NULL)
+		return epoch;
+	hash_seq_init(&status, written);
+	while ((w = hash_seq_search(&status)) != NULL)
+	{
+		if (w->key.cluster == branch->cluster)
+			epoch = Min(epoch, w->epoch);
+	}
+	return epoch;
+}
+
 /* Names a branch whose participants are known; without a decider the front decides. */
 static void
-name_branch(Branch *branch, const NodeConn *decider)
+name_branch(Branch *branch, const NodeConn *decider, HTAB *written)
 {
 	Gid		   *gid = &branch->gid;
 
@@ -165,6 +184,7 @@ name_branch(Branch *branch, const NodeConn *decider)
 				 errmsg("could not generate random values")));
 	gid->front_key = plshard_front_key();
 	gid->session = MyProcPid;
+	gid->epoch = oldest_epoch(branch, written);
 	if (decider)
 		gid->decider = decider->key.node_id;
 	else
@@ -187,7 +207,8 @@ name_branches(AtomicCommit *commit)
 													 p->conn->key.node_id);
 	}
 	foreach(cell, commit->branches)
-		name_branch(lfirst(cell), commit->decider ? commit->decider->conn : NULL);
+		name_branch(lfirst(cell), commit->decider ? commit->decider->conn : NULL,
+					commit->written);
 }
 
 /* ---- rows on the nodes ---- */
@@ -621,7 +642,7 @@ plshard_atomic_announce(ClusterMap *map, NodeConn *decider, NodeConn *other)
 	branch->userid = decider->key.userid;
 	branch->gid.participants = bms_add_member(bms_make_singleton(decider->key.node_id),
 											  other->key.node_id);
-	name_branch(branch, decider);
+	name_branch(branch, decider, NULL);
 	announced.branch = branch;
 	announced.decider = decider;
 	announced.other = other;

@@ -21,6 +21,7 @@ typedef struct WrittenShard
 	WrittenShardKey key;
 	Oid			userid;			/* as whom; InvalidOid: as several */
 	int			number;			/* in the order in which shards were written first */
+	int64		epoch;			/* of the map with which it was written first */
 } WrittenShard;
 
 /* Queues RELEASE for the savepoint of the connection's last call, if it has one. */

@@ -165,6 +165,7 @@ plshard_xact_wrote(const ClusterMap *map, int shard)
 	{
 		entry->userid = plshard_connection_role(map);
 		entry->number = hash_get_num_entries(written);
+		entry->epoch = map->epoch;
 	}
 	else if (entry->userid != plshard_connection_role(map))
 		entry->userid = InvalidOid;
