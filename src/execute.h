@@ -22,7 +22,8 @@ typedef struct RemoteQuery
 	const char *sql;
 	int			nparams;
 	const Oid  *param_types;	/* 0: the node infers it (the text has a cast) */
-	int			result_format;	/* 0 text, 1 binary: for all columns */
+	int			result_format;	/* 0 text, 1 binary: for all columns; state */
+	bool		text_only;		/* state: binary results have turned out not to be readable */
 	bool		is_call;		/* of a function that must be on the nodes */
 } RemoteQuery;
 

@@ -71,7 +71,7 @@ plshard_make_row_decoder(TupleDesc desc, Oid domain, MemoryContext context)
 	return decoder;
 }
 
-/* A decoder for whatever a text result has. */
+/* A decoder for whatever a result has. */
 static RowDecoder *
 derive_decoder(const PGresult *result, MemoryContext context)
 {
@@ -191,15 +191,33 @@ same_map(const int *a, const int *b, int ncolumns)
 
 /*
  * Checks the columns of one target's result.  The first one's map serves all:
- * rows do not say whose they are.
+ * rows do not say whose they are.  Notes in which format to ask for the next.
  */
 static void
-check_columns(const RowDecoder *decoder, const PGresult *result, bool *described, int **map)
+check_columns(RowDecoder *decoder, const PGresult *result, RemoteQuery *query,
+			  bool *described, int **map)
 {
 	int		   *new_map = map_columns(decoder, result);
+	bool		binary = !query->text_only && (!*described || query->result_format == 1);
 
 	for (int i = 0; i < decoder->ncolumns; i++)
-		plshard_check_column(&decoder->columns[i], result, new_map ? new_map[i] : i);
+	{
+		int			column = new_map ? new_map[i] : i;
+
+		binary &= plshard_reads_binary(&decoder->columns[i], result, column);
+		if (!plshard_open_column(&decoder->columns[i], result, column))
+		{
+			query->text_only = true;
+			query->result_format = 0;
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column \"%s\" of the remote result has changed its type",
+							decoder->columns[i].name),
+					 errdetail("The node returned a type of its own in place of one that travels in binary."),
+					 errhint("Call the function again: its results will travel as text.")));
+		}
+	}
+	query->result_format = binary ? 1 : 0;
 
 	if (*described && !same_map(*map, new_map, decoder->ncolumns))
 		ereport(ERROR,
@@ -283,7 +301,7 @@ single_describe(RowSink *sink, const PGresult *result)
 	if (single->decoder == NULL)
 		return;
 	old_context = MemoryContextSwitchTo(single->context);
-	check_columns(single->decoder, result, &single->described, &single->map);
+	check_columns(single->decoder, result, single->query, &single->described, &single->map);
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -327,13 +345,15 @@ single_reset(RowSink *sink)
 }
 
 void
-plshard_init_single_sink(SingleSink *single, RowDecoder *decoder, MemoryContext context)
+plshard_init_single_sink(SingleSink *single, RowDecoder *decoder, RemoteQuery *query,
+						 MemoryContext context)
 {
 	single->sink.streaming = false;
 	single->sink.row = single_row;
 	single->sink.reset = single_reset;
 	single->sink.describe = single_describe;
 	single->decoder = decoder;
+	single->query = query;
 	single->context = context;
 	single_reset(&single->sink);
 }
@@ -351,7 +371,7 @@ tuples_describe(RowSink *sink, const PGresult *result)
 
 	if (tuples->decoder == NULL)
 		tuples->decoder = derive_decoder(result, tuples->context);
-	check_columns(tuples->decoder, result, &tuples->described, &tuples->map);
+	check_columns(tuples->decoder, result, tuples->query, &tuples->described, &tuples->map);
 	if (first)
 		make_row(tuples->decoder, &tuples->values, &tuples->isnull);
 	MemoryContextSwitchTo(old_context);
@@ -387,8 +407,8 @@ tuples_reset(RowSink *sink)
 }
 
 void
-plshard_init_tuple_sink(TupleSink *tuples, RowDecoder *decoder, Tuplestorestate *store,
-						MemoryContext context)
+plshard_init_tuple_sink(TupleSink *tuples, RowDecoder *decoder, RemoteQuery *query,
+						Tuplestorestate *store, MemoryContext context)
 {
 	tuples->sink.streaming = true;
 	tuples->sink.row = tuples_row;
@@ -396,6 +416,7 @@ plshard_init_tuple_sink(TupleSink *tuples, RowDecoder *decoder, Tuplestorestate 
 	tuples->sink.describe = tuples_describe;
 	tuples->decoder = decoder;
 	tuples->derived = decoder == NULL;
+	tuples->query = query;
 	tuples->store = store;
 	tuples->context = context;
 	tuples->row_context = AllocSetContextCreate(context, "plshard row", ALLOCSET_DEFAULT_SIZES);
