@@ -268,6 +268,8 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	strlcpy(conn->node_name, map->nodes[node].name, NAMEDATALEN);
 	conn->fingerprint = info.fingerprint;
 	conn->password_required = info.password_required;
+	conn->connect_timeout = info.connect_timeout > 0 ? info.connect_timeout :
+		plshard_connect_timeout(&map->options);
 	conn->checked_generation = generation;
 	conn->used_before = false;
 	conn->condemned = false;
@@ -689,14 +691,14 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 		return;
 	log_command(conn, sql);
 
-	statement = hash_search(conn->statements, &key, HASH_FIND, NULL);
+	statement = hash_search(conn->statements, &key, HASH_FIND, &found);
 	if (statement == NULL)
 	{
 		make_room(conn);
 		if (conn->state != CONN_READY)
 			return;
 		reserve_pending(conn, 1);
-		statement = hash_search(conn->statements, &key, HASH_ENTER, &found);
+		statement = hash_search(conn->statements, &key, HASH_ENTER, NULL);
 		statement->name = ++conn->next_name;
 		statement->prepared = false;
 		dlist_push_head(&conn->lru, &statement->node);
@@ -723,7 +725,7 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 		lost_by_libpq(conn);
 		return;
 	}
-	push_pending(conn, kind, owner, number, row_mode);
+	push_pending(conn, kind, owner, number, row_mode)->reused = found;
 }
 
 void

@@ -41,6 +41,7 @@ typedef struct Pending
 	bool		row_mode_set;
 	bool		answered;		/* a result has come; NULL ends it */
 	struct PreparedStatement *statement;	/* PENDING_PREPARE */
+	bool		reused;			/* its statement was prepared for an earlier command */
 	const char *notices_for;	/* the function whose notices are passed on; NULL: none are */
 } Pending;
 
@@ -80,6 +81,7 @@ typedef struct NodeConn
 	/* what the conninfo was made of */
 	uint32		fingerprint;
 	bool		password_required;
+	int			connect_timeout;	/* ms */
 	uint64		checked_generation;
 
 	/* commands on their way, oldest first: a ring */
@@ -147,6 +149,7 @@ typedef enum BuiltinQuery
 	QUERY_TRY_SHARD,
 	QUERY_WAIT_SHARD,
 	QUERY_EPOCH,
+	QUERY_NODE_VALUES,
 	FIRST_FUNCTION_QUERY = 100
 } BuiltinQuery;
 

@@ -25,6 +25,7 @@ typedef struct RemoteQuery
 	int			result_format;	/* 0 text, 1 binary: for all columns; state */
 	bool		text_only;		/* state: binary results have turned out not to be readable */
 	bool		is_call;		/* of a function that must be on the nodes */
+	int			node_values;	/* that it uses itself, see node_values.h */
 } RemoteQuery;
 
 /* Values of a remote statement's parameters, as PQsendQueryPrepared takes them. */
@@ -52,6 +53,8 @@ typedef struct CallTarget
 typedef struct RowSink
 {
 	bool		streaming;		/* many rows may come: read them one at a time */
+	struct RowDecoder *decoder; /* how they are read; NULL: whatever comes is taken */
+	RemoteQuery *query;			/* where the format to ask for the next time is noted */
 	void		(*row) (struct RowSink *sink, const PGresult *result, int row);
 	void		(*reset) (struct RowSink *sink);	/* forget all rows: the call
 													 * is started anew */
@@ -69,8 +72,11 @@ typedef struct CallRequest
 	CallTarget *targets;		/* shards ascending, each at most once */
 	bool		is_write;
 	bool		lock_shard;		/* a write locks whole shards, whatever the targets say */
+	bool		any_shard;		/* RUN ON ANY: another shard will do as well */
 	bool		skip_failures;	/* reads: leave unreachable shards out, with a WARNING */
 	int			timeout;		/* of the whole call in ms, 0: none */
+	int		   *id_limit;		/* of a write: how many of plshard_node.unique_id()'s ids a
+								 * shard gets; 0: not known yet.  Kept with the function. */
 	RowSink    *sink;
 } CallRequest;
 

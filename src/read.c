@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "any_shard.h"
 #include "common/hashfn.h"
 #include "health.h"
 #include "miscadmin.h"
@@ -169,7 +170,8 @@ settle_lost(Execution *e, Task *task)
 			plshard_throw_timeout(e);
 		return READ_RESTART;
 	}
-	if (!e->expired && choose_placement(e->map, task->shard, task->tried) >= 0)
+	if (!e->expired && (choose_placement(e->map, task->shard, task->tried) >= 0 ||
+						plshard_try_any_other(e, task)))
 	{
 		start_read(e, task);
 		return READ_GO_ON;

@@ -72,8 +72,8 @@ plshard_make_row_decoder(TupleDesc desc, Oid domain, MemoryContext context)
 }
 
 /* A decoder for whatever a result has. */
-static RowDecoder *
-derive_decoder(const PGresult *result, MemoryContext context)
+RowDecoder *
+plshard_derive_decoder(const PGresult *result, MemoryContext context)
 {
 	TupleDesc	desc = CreateTemplateTupleDesc(PQnfields(result));
 	RowDecoder *decoder;
@@ -190,34 +190,42 @@ same_map(const int *a, const int *b, int ncolumns)
 }
 
 /*
+ * Makes the decoder ready for a result.  A binary one that cannot be read makes
+ * the query ask for text from now on.
+ */
+static void
+open_columns(RowDecoder *decoder, RemoteQuery *query, const PGresult *result, const int *map)
+{
+	for (int i = 0; i < decoder->ncolumns; i++)
+	{
+		if (plshard_open_column(&decoder->columns[i], result, map ? map[i] : i))
+			continue;
+		query->text_only = true;
+		query->result_format = 0;
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of the remote result has changed its type",
+						decoder->columns[i].name),
+				 errdetail("The node returned a type of its own in place of one that travels in binary."),
+				 errhint("Call the function again: its results will travel as text.")));
+	}
+}
+
+/*
  * Checks the columns of one target's result.  The first one's map serves all:
  * rows do not say whose they are.  Notes in which format to ask for the next.
  */
 static void
-check_columns(RowDecoder *decoder, const PGresult *result, RemoteQuery *query,
-			  bool *described, int **map)
+check_columns(RowSink *sink, const PGresult *result, bool *described, int **map)
 {
+	RowDecoder *decoder = sink->decoder;
 	int		   *new_map = map_columns(decoder, result);
-	bool		binary = !query->text_only && (!*described || query->result_format == 1);
+	bool		binary = !sink->query->text_only && (!*described || sink->query->result_format == 1);
 
+	open_columns(decoder, sink->query, result, new_map);
 	for (int i = 0; i < decoder->ncolumns; i++)
-	{
-		int			column = new_map ? new_map[i] : i;
-
-		binary &= plshard_reads_binary(&decoder->columns[i], result, column);
-		if (!plshard_open_column(&decoder->columns[i], result, column))
-		{
-			query->text_only = true;
-			query->result_format = 0;
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" of the remote result has changed its type",
-							decoder->columns[i].name),
-					 errdetail("The node returned a type of its own in place of one that travels in binary."),
-					 errhint("Call the function again: its results will travel as text.")));
-		}
-	}
-	query->result_format = binary ? 1 : 0;
+		binary &= plshard_reads_binary(&decoder->columns[i], result, new_map ? new_map[i] : i);
+	sink->query->result_format = binary ? 1 : 0;
 
 	if (*described && !same_map(*map, new_map, decoder->ncolumns))
 		ereport(ERROR,
@@ -288,6 +296,23 @@ make_composite(RowDecoder *decoder, Datum *values, bool *isnull)
 	return row;
 }
 
+void
+plshard_decode_rows(RowDecoder *decoder, RemoteQuery *query, const PGresult *result,
+					DecodedRows *rows)
+{
+	rows->result = result;
+	rows->nrows = PQntuples(result);
+	rows->width = decoder->desc ? decoder->desc->natts : 1;
+	rows->map = map_columns(decoder, result);
+	open_columns(decoder, query, result, rows->map);
+	rows->values = palloc_extended(Max((Size) rows->nrows * rows->width, 1) * sizeof(Datum),
+								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	rows->isnull = palloc_extended(Max((Size) rows->nrows * rows->width, 1), MCXT_ALLOC_HUGE);
+	for (int row = 0; row < rows->nrows; row++)
+		decode_columns(decoder, rows->map, result, row, rows->values + (Size) row * rows->width,
+					   rows->isnull + (Size) row * rows->width);
+}
+
 /*
  * SingleSink
  */
@@ -298,10 +323,10 @@ single_describe(RowSink *sink, const PGresult *result)
 	SingleSink *single = (SingleSink *) sink;
 	MemoryContext old_context;
 
-	if (single->decoder == NULL)
+	if (single->sink.decoder == NULL)
 		return;
 	old_context = MemoryContextSwitchTo(single->context);
-	check_columns(single->decoder, result, single->query, &single->described, &single->map);
+	check_columns(sink, result, &single->described, &single->map);
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -309,7 +334,7 @@ static void
 single_row(RowSink *sink, const PGresult *result, int row)
 {
 	SingleSink *single = (SingleSink *) sink;
-	RowDecoder *decoder = single->decoder;
+	RowDecoder *decoder = single->sink.decoder;
 	MemoryContext old_context;
 
 	if (single->nrows++ > 0 || decoder == NULL)
@@ -352,8 +377,8 @@ plshard_init_single_sink(SingleSink *single, RowDecoder *decoder, RemoteQuery *q
 	single->sink.row = single_row;
 	single->sink.reset = single_reset;
 	single->sink.describe = single_describe;
-	single->decoder = decoder;
-	single->query = query;
+	single->sink.decoder = decoder;
+	single->sink.query = query;
 	single->context = context;
 	single_reset(&single->sink);
 }
@@ -369,11 +394,11 @@ tuples_describe(RowSink *sink, const PGresult *result)
 	bool		first = !tuples->described;
 	MemoryContext old_context = MemoryContextSwitchTo(tuples->context);
 
-	if (tuples->decoder == NULL)
-		tuples->decoder = derive_decoder(result, tuples->context);
-	check_columns(tuples->decoder, result, tuples->query, &tuples->described, &tuples->map);
+	if (tuples->sink.decoder == NULL)
+		tuples->sink.decoder = plshard_derive_decoder(result, tuples->context);
+	check_columns(sink, result, &tuples->described, &tuples->map);
 	if (first)
-		make_row(tuples->decoder, &tuples->values, &tuples->isnull);
+		make_row(tuples->sink.decoder, &tuples->values, &tuples->isnull);
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -381,7 +406,7 @@ static void
 tuples_row(RowSink *sink, const PGresult *result, int row)
 {
 	TupleSink  *tuples = (TupleSink *) sink;
-	RowDecoder *decoder = tuples->decoder;
+	RowDecoder *decoder = tuples->sink.decoder;
 	MemoryContext old_context;
 
 	Assert(tuples->described);
@@ -401,7 +426,7 @@ tuples_reset(RowSink *sink)
 
 	tuplestore_clear(tuples->store);
 	if (tuples->derived)
-		tuples->decoder = NULL;
+		tuples->sink.decoder = NULL;
 	tuples->described = false;
 	tuples->map = NULL;
 }
@@ -414,9 +439,9 @@ plshard_init_tuple_sink(TupleSink *tuples, RowDecoder *decoder, RemoteQuery *que
 	tuples->sink.row = tuples_row;
 	tuples->sink.reset = tuples_reset;
 	tuples->sink.describe = tuples_describe;
-	tuples->decoder = decoder;
+	tuples->sink.decoder = decoder;
 	tuples->derived = decoder == NULL;
-	tuples->query = query;
+	tuples->sink.query = query;
 	tuples->store = store;
 	tuples->context = context;
 	tuples->row_context = AllocSetContextCreate(context, "plshard row", ALLOCSET_DEFAULT_SIZES);

@@ -50,9 +50,8 @@ extern bool plshard_decodes_binary(const RowDecoder *decoder);
 /* The first row of a result, as a Datum; more rows are only counted. */
 typedef struct SingleSink
 {
-	RowSink		sink;			/* first: give &single.sink to execute */
-	RowDecoder *decoder;		/* NULL: void, columns are not looked at */
-	RemoteQuery *query;
+	RowSink		sink;			/* first: give &single.sink to execute; decoder NULL: void,
+								 * columns are not looked at */
 	MemoryContext context;
 	bool		described;
 	int		   *map;			/* column -> the result's column; NULL: in order */
@@ -72,10 +71,10 @@ extern void plshard_init_single_sink(SingleSink *single, RowDecoder *decoder, Re
 /* All rows, into a tuplestore. */
 typedef struct TupleSink
 {
-	RowSink		sink;			/* first: give &tuples.sink to execute */
-	RowDecoder *decoder;		/* never scalar; NULL until the first result if it was to be derived */
+	RowSink		sink;			/* first: give &tuples.sink to execute; decoder: never
+								 * scalar; NULL until the first result if it was to be
+								 * derived */
 	bool		derived;
-	RemoteQuery *query;
 	Tuplestorestate *store;
 	MemoryContext context;
 	MemoryContext row_context;	/* reset for each row */
@@ -89,14 +88,36 @@ typedef struct TupleSink
  * Initializes a sink that puts rows into "store" (the caller's).  With decoder
  * NULL it is made from the first result's columns: a type that is the same on
  * every server is itself, all others are text; find the descriptor in
- * sink->decoder->desc afterwards (decoder stays NULL if no target answered).  Working memory is a child of "context" and ends with it.
+ * sink->sink.decoder->desc afterwards (decoder stays NULL if no target answered).
+ * Working memory is a child of "context" and ends with it.
  */
 extern void plshard_init_tuple_sink(TupleSink *tuples, RowDecoder *decoder, RemoteQuery *query,
 									Tuplestorestate *store, MemoryContext context);
 
+/* A decoder of a result's own columns, found as plshard_init_tuple_sink says. */
+extern RowDecoder *plshard_derive_decoder(const PGresult *result, MemoryContext context);
+
+/* All rows of a result, decoded. */
+typedef struct DecodedRows
+{
+	const PGresult *result;
+	int			nrows;
+	int			width;			/* of a row */
+	const int  *map;			/* column -> the result's column; NULL: in order */
+	Datum	   *values;			/* of column i in row r: [r * width + decoder->attributes[i]] */
+	bool	   *isnull;
+} DecodedRows;
+
 /*
- * A digest of a multiset of rows: equal rows in any order have equal digests,
- * and different ones do not, but for a collision of two 64-bit hashes at once
+ * Decodes all rows of the query, in the current memory context.  Errors: 42804
+ * where the columns are not those of the decoder; whatever decoding a value throws.
+ */
+extern void plshard_decode_rows(RowDecoder *decoder, RemoteQuery *query, const PGresult *result,
+								DecodedRows *rows);
+
+/*
+ * A digest of a multiset of rows: rows of equal bytes in any order have equal
+ * digests, and different ones do not, but for a collision of two 64-bit hashes at once
  * (they are not cryptographic).  Zero it to begin.
  */
 typedef struct RowDigest

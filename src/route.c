@@ -5,17 +5,17 @@
  */
 #include "postgres.h"
 
+#include "any_shard.h"
 #include "expr.h"
 #include "route.h"
 #include "split.h"
 
 #include "catalog/pg_type.h"
-#include "common/pg_prng.h"
 
 void
 plshard_check_route(const ClusterMap *map, RunOnKind run_on, int64 run_on_shard)
 {
-	if (run_on == RUN_ON_NONE && map->nshards > 1)
+	if (run_on == RUN_ON_NONE && map->nshards > 1 && !plshard_is_static(map))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("cluster \"%s\" has %d shards, but the function does not say on which to run",
@@ -71,55 +71,56 @@ hash_keys(PlshardCall *call)
 }
 
 /* A hash value that the user gave as some integer type. */
-static uint32
+static int64
 integer_hash(PlshardCall *call, NullableDatum value)
 {
-	int64		hash;
-
 	if (value.isnull)
 		null_key_error(call, 0);
 	switch (call->function->hash_type)
 	{
 		case INT2OID:
-			return (uint32) (int32) DatumGetInt16(value.value);
+			return DatumGetInt16(value.value);
 		case INT4OID:
-			return (uint32) DatumGetInt32(value.value);
+			return DatumGetInt32(value.value);
 		default:
-			hash = DatumGetInt64(value.value);
-			if (hash < PG_INT32_MIN || hash > PG_INT32_MAX)
-				ereport(ERROR,
-						(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-						 errmsg("hash value " INT64_FORMAT " is out of range for type integer",
-								hash)));
-			return (uint32) (int32) hash;
+			return DatumGetInt64(value.value);
 	}
 }
 
-uint32 *
+int64 *
 plshard_eval_hashes(PlshardCall *call, uint64 *nhashes)
 {
 	PlshardFunction *function = call->function;
 	NullableDatum *values;
-	uint32	   *hashes;
+	int64	   *hashes;
 
 	if (function->run_on == RUN_ON_HASH)
 	{
-		hashes = palloc(sizeof(uint32));
-		*hashes = hash_keys(call);
+		hashes = palloc(sizeof(int64));
+		*hashes = (int32) hash_keys(call);
 		*nhashes = 1;
 		return hashes;
 	}
 	values = plshard_eval_rows(call, function->keys, nhashes);
-	hashes = palloc_extended(Max(*nhashes, 1) * sizeof(uint32), MCXT_ALLOC_HUGE);
+	hashes = palloc_extended(Max(*nhashes, 1) * sizeof(int64), MCXT_ALLOC_HUGE);
 	for (uint64 i = 0; i < *nhashes; i++)
 		hashes[i] = integer_hash(call, values[i]);
 	return hashes;
 }
 
-int
-plshard_any_shard(const ClusterMap *map)
+RunOnKind
+plshard_run_on(const PlshardFunction *function, const ClusterMap *map)
 {
-	return (int) pg_prng_uint64_range(&pg_global_prng_state, 0, map->nshards - 1);
+	if (function->run_on == RUN_ON_NONE && !function->connects && plshard_is_static(map))
+		return RUN_ON_ANY;
+	return function->run_on;
+}
+
+int
+plshard_draw_shard(const ClusterMap *map)
+{
+	/* where none has an active placement, any of them says so */
+	return Max(plshard_any_shard(map, NULL), 0);
 }
 
 static void
@@ -171,7 +172,7 @@ plshard_route(PlshardCall *call)
 {
 	PlshardFunction *function = call->function;
 	ClusterMap *map = call->map;
-	uint32	   *hashes;
+	int64	   *hashes;
 	uint64		nhashes;
 
 	if (map->nshards == 0)
@@ -183,7 +184,7 @@ plshard_route(PlshardCall *call)
 	if (function->nsplits > 0 && plshard_route_split(call))
 		return;
 
-	switch (function->run_on)
+	switch (plshard_run_on(function, map))
 	{
 		case RUN_ON_HASH:
 		case RUN_ON_FUNCTION:
@@ -191,8 +192,8 @@ plshard_route(PlshardCall *call)
 			hashes = plshard_eval_hashes(call, &nhashes);
 			make_room(call, nhashes);
 			for (uint64 i = 0; i < nhashes; i++)
-				add_target(call, plshard_cluster_shard_of_hash(map, (int32) hashes[i]), true,
-						   hashes[i]);
+				add_target(call, plshard_cluster_shard_of_hash(map, hashes[i]), true,
+						   (uint32) hashes[i]);
 			if (nhashes > 1)
 				fold_targets(call);
 			break;
@@ -205,7 +206,7 @@ plshard_route(PlshardCall *call)
 
 		case RUN_ON_ANY:
 			make_room(call, 1);
-			add_target(call, plshard_any_shard(map), false, 0);
+			add_target(call, plshard_draw_shard(map), false, 0);
 			break;
 
 		case RUN_ON_NONE:

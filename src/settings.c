@@ -15,6 +15,7 @@ bool		plshard_log_remote_commands = false;
 int			plshard_max_connections_per_node = 1;
 int			plshard_max_prepared_statements = 1000;
 bool		plshard_connect_by_expression = false;
+bool		plshard_compare_results = true;
 
 void
 plshard_settings_init(void)
@@ -39,6 +40,13 @@ plshard_settings_init(void)
 							&plshard_max_prepared_statements,
 							1000, 8, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("plshard.compare_results",
+							 "Compares what the replicas of a shard return for a write.",
+							 "Off is meant for functions whose results differ though the data does not: ALTER FUNCTION ... SET.",
+							 &plshard_compare_results,
+							 true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 
 	DefineCustomBoolVariable("plshard.connect_by_expression",
 							 "Lets functions that no superuser owns CONNECT to what an expression says.",

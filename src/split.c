@@ -13,7 +13,6 @@
 #include "route.h"
 #include "split.h"
 
-#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -181,7 +180,7 @@ take_apart(const PlshardCall *call, int nelements)
 	split->nelements = nelements;
 	split->elements = palloc(function->nsplits * sizeof(Datum *));
 	split->nulls = palloc(function->nsplits * sizeof(bool *));
-	for (int i = 0; nelements > 0 && i < function->nsplits; i++)
+	for (int i = 0; i < function->nsplits; i++)
 	{
 		const SplitValue *value = &function->splits[i];
 
@@ -271,6 +270,7 @@ static void
 assign_elements(PlshardCall *call, SplitCall *split)
 {
 	const ClusterMap *map = call->map;
+	RunOnKind	run_on = plshard_run_on(call->function, map);
 	PlshardCall element;
 	MemoryContext old;
 	ErrorContextCallback callback;
@@ -284,21 +284,21 @@ assign_elements(PlshardCall *call, SplitCall *split)
 	old = MemoryContextSwitchTo(element.context);
 	for (n = 0; n < split->nelements; n++)
 	{
-		uint32	   *hashes;
+		int64	   *hashes;
 		uint64		nhashes;
 
 		CHECK_FOR_INTERRUPTS();
-		if (call->function->run_on == RUN_ON_ANY)
+		if (run_on == RUN_ON_ANY)
 		{
-			assign(split, n, plshard_any_shard(map), false, 0);
+			assign(split, n, plshard_draw_shard(map), false, 0);
 			continue;
 		}
 		MemoryContextReset(element.context);
 		set_element(&element, split, n);
 		hashes = plshard_eval_hashes(&element, &nhashes);
 		for (uint64 i = 0; i < nhashes; i++)
-			assign(split, n, plshard_cluster_shard_of_hash(map, (int32) hashes[i]), true,
-				   hashes[i]);
+			assign(split, n, plshard_cluster_shard_of_hash(map, hashes[i]), true,
+				   (uint32) hashes[i]);
 	}
 	MemoryContextSwitchTo(old);
 	error_context_stack = callback.previous;
@@ -346,7 +346,9 @@ plshard_route_split(PlshardCall *call)
 	int			nelements = check_arrays(call);
 	SplitCall  *split;
 
-	switch (call->function->run_on)
+	if (nelements == 0)
+		return true;			/* nothing to call anybody for */
+	switch (plshard_run_on(call->function, call->map))
 	{
 		case RUN_ON_NONE:
 		case RUN_ON_SHARD:
@@ -361,7 +363,7 @@ plshard_route_split(PlshardCall *call)
 
 	split = take_apart(call, nelements);
 	split->parts = palloc0(call->map->nshards * sizeof(ShardPart));
-	split->room = Max(nelements, 1);
+	split->room = nelements;
 	split->assignments = MemoryContextAllocHuge(call->context, split->room * sizeof(Assignment));
 	assign_elements(call, split);
 	make_targets(call, split);

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "node_schema.h"
 #include "node_settings.h"
+#include "node_values.h"
 #include "port/pg_bswap.h"
 #include "pump.h"
 #include "remote_error.h"
@@ -72,6 +73,7 @@ plshard_begin_execution(Execution *e, ClusterMap *map)
 	e->map = map;
 	e->number = ++call_number;
 	e->old_epoch_node = -1;
+	e->first_ids = NULL;
 }
 
 void
@@ -351,6 +353,8 @@ send_task(Execution *e, Task *task)
 	{
 		const RemoteQuery *query = e->request->query;
 
+		if (e->is_write && !plshard_is_static(e->map))
+			plshard_send_node_values(e, task);
 		plshard_conn_send_prepared(conn, query->id, shard_id, query->sql, query->nparams,
 								   query->param_types, e->request->targets[task->target].params,
 								   e->map->options.disable_binary ? 0 : query->result_format,
@@ -377,12 +381,16 @@ static bool
 plan_is_stale(const Pending *pending, const PGresult *error, int sqlstate)
 {
 	const char *where = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
+	const char *message = PQresultErrorField(error, PG_DIAG_MESSAGE_PRIMARY);
 
-	if (pending->kind != PENDING_CALL)
+	if (pending->kind != PENDING_CALL || !pending->reused)
 		return false;
 	return sqlstate == ERRCODE_UNDEFINED_PSTATEMENT ||
 		(sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED && where &&
-		 strcmp(where, "RevalidateCachedQuery") == 0);
+		 strcmp(where, "RevalidateCachedQuery") == 0) ||
+		/* a type in it was dropped: nothing else tells its plans */
+		(sqlstate == ERRCODE_INTERNAL_ERROR && message &&
+		 strncmp(message, "cache lookup failed", 19) == 0);
 }
 
 static void
@@ -400,11 +408,12 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 		task->state = TASK_NOT_RUN;
 	else
 	{
-		task->state = TASK_ERROR;
+		task->state = pending->kind == PENDING_CALL && sqlstate == SQLSTATE_OUT_OF_IDS ?
+			TASK_OUT_OF_IDS : TASK_ERROR;
 		task->lock_expired = pending->kind == PENDING_LOCK && sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
 		task->conn->result = NULL;	/* ours now */
 		task->error = plshard_own_result(error);
-		if (e->request && plan_is_stale(pending, error, sqlstate))
+		if (e->request && task->nrows == 0 && plan_is_stale(pending, error, sqlstate))
 		{
 			plshard_conn_forget_statement(task->conn, e->request->query->id, path_of(e, task));
 			/* without a savepoint to go back to it remains an error */
@@ -471,6 +480,53 @@ plshard_deliver(Execution *e, Task *task, const PGresult *result)
 	error_context_stack = callback.previous;
 }
 
+/* Adds a row that came by itself to those that are kept. */
+static void
+keep_row(Task *task, PGresult *row)
+{
+	int			n;
+
+	if (task->result == NULL)
+	{
+		PGresult   *empty = PQcopyResult(row, PG_COPYRES_ATTRS);
+
+		if (empty == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory")));
+		task->result = plshard_own_result(empty);
+	}
+	n = PQntuples(task->result);
+	if (n < task->digest.nrows - 1 || PQresultMemorySize(task->result) > work_mem * (size_t) 1024)
+		return;
+	for (int i = 0; i < PQnfields(row); i++)
+	{
+		bool		isnull = PQgetisnull(row, 0, i);
+
+		if (!PQsetvalue(task->result, n, i, PQgetvalue(row, 0, i),
+						isnull ? -1 : PQgetlength(row, 0, i)))
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory")));
+	}
+}
+
+/*
+ * Keeps a write's rows until all replicas agree.  Those that are not to be
+ * delivered may come one by one; then as many as work_mem has room for.
+ */
+static void
+keep_result(Task *task, PGresult *result)
+{
+	if (PQresultStatus(result) == PGRES_SINGLE_TUPLE)
+		keep_row(task, result);
+	else if (task->result == NULL)
+	{
+		task->conn->result = NULL;
+		task->result = plshard_own_result(result);
+	}
+}
+
 static void
 call_result(Execution *e, Task *task, Pending *pending, PGresult *result)
 {
@@ -486,12 +542,7 @@ call_result(Execution *e, Task *task, Pending *pending, PGresult *result)
 		task->affected = strtoull(PQcmdTuples(result), NULL, 10);
 		for (int row = 0; row < PQntuples(result); row++)
 			plshard_digest_row(&task->digest, result, row);
-		if (task->deliver)
-		{
-			/* kept until all replicas agree */
-			task->conn->result = NULL;
-			task->result = plshard_own_result(result);
-		}
+		keep_result(task, result);
 	}
 }
 
@@ -615,21 +666,20 @@ watch_clock(Execution *e)
 
 		if (conn->state == CONN_CONNECTING)
 		{
-			int			connect_timeout = plshard_connect_timeout(&e->map->options);
-			Deadline	limit = conn->last_heard + (Deadline) connect_timeout * 1000;
+			Deadline	limit = conn->last_heard + (Deadline) conn->connect_timeout * 1000;
 
 			if (deadline_passed(limit))
 			{
 				give_up(conn, "timeout expired");
-				conn->condemned = connect_timeout >= e->map->options.node_timeout;
+				conn->condemned = conn->connect_timeout >= e->map->options.node_timeout;
 			}
 			else
 				wake = deadline_min(wake, limit);
 		}
 		if (conn->state != CONN_READY || !plshard_conn_awaited(conn))
 			continue;
-		/* a read with a TIMEOUT gives up by itself */
-		if (!e->is_write && e->timeout > 0)
+		/* a read with a TIMEOUT leaves a placement in time for the next one by itself */
+		if (!e->is_write && e->timeout > 0 && !e->request->any_shard)
 			continue;
 
 		suspicious = e->probe_at[i];

@@ -12,6 +12,7 @@
 #include "compat.h"
 #include "connection.h"
 #include "execute.h"
+#include "nodes/bitmapset.h"
 #include "result.h"
 #include "wait.h"
 
@@ -23,6 +24,7 @@ typedef enum TaskState
 	TASK_DONE,
 	TASK_LOCKED_OUT,			/* its locks were not free at once */
 	TASK_OLD_EPOCH,
+	TASK_OUT_OF_IDS,			/* it needs more of plshard_node.unique_id()'s */
 	TASK_STALE_PLAN,			/* the prepared statement must be made anew */
 	TASK_NOT_RUN,				/* another task's error on its connection came first */
 	TASK_ERROR,					/* the node's error is in "error" */
@@ -39,6 +41,7 @@ typedef struct Task
 	bool		synced;			/* nothing more will come for it */
 	NodeConn   *conn;
 	uint32		tried;			/* reads: placements that were tried, as bits */
+	Bitmapset  *tried_nodes;	/* RUN ON ANY: nodes that have failed */
 	bool		sent;			/* it has been on its way in this try */
 	bool		renewed;		/* on a second connection, the first was stale */
 	bool		wait_locks;
@@ -48,7 +51,8 @@ typedef struct Task
 	uint64		nrows;
 	RowDigest	digest;			/* a write's rows, and how many it changed */
 	uint64		affected;
-	PGresult   *result;			/* a write's rows, until all replicas agree */
+	PGresult   *result;			/* a write's rows, until all replicas agree; of those that
+								 * are not delivered, maybe not all: see plshard_find_difference */
 	PGresult   *error;
 	bool		lock_expired;	/* the error is that a lock took too long */
 	Deadline	deadline;		/* of this attempt */
@@ -77,6 +81,7 @@ typedef struct Execution
 	NodeConn  **conns;			/* of all tasks, each once */
 	Deadline   *probe_at;		/* for each of them: when silence becomes suspicious */
 	int		   *silences;		/* how often it was found alive after all */
+	int64	   *first_ids;		/* of each target's block, or 0; see node_values.c */
 	bool		expired;		/* the time is over, shards that are missing are skipped */
 	int			old_epoch_node; /* a write starts anew because this node (index) says so; or -1 */
 	uint64		number;			/* of this call in the session */

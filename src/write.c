@@ -7,13 +7,17 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "any_shard.h"
+#include "compare.h"
 #include "health.h"
 #include "miscadmin.h"
 #include "node_schema.h"
+#include "node_values.h"
 #include "registry.h"
 #include "remote_xact.h"
 #include "remote_error.h"
 #include "session.h"
+#include "settings.h"
 #include "utils/inval.h"
 #include "write.h"
 
@@ -128,6 +132,27 @@ evict_or_throw(Execution *e, Task *task, bool failed)
 	}
 }
 
+/*
+ * RUN ON ANY, and the node could not even be connected to: on another shard's.  Not
+ * where replicas have taken locks, in the order of the tasks.
+ */
+static bool
+write_elsewhere(Execution *e, Task *task)
+{
+	if (task->sent || task->conn->xact_lost || e->map->shards[task->shard].nactive > 1 ||
+		(e->ntasks > 1 && !plshard_is_static(e->map)))
+		return false;
+	if (!task->conn->refused)
+		plshard_node_seen(e->map, task->node, false);
+	if (!plshard_try_any_other(e, task))
+		return false;
+	task->node = plshard_placement(e->map, task->shard, 0)->node;
+	plshard_reset_task(task, TASK_READY);
+	plshard_node_try(e->map, task->node);
+	plshard_assign_conn(e, task);
+	return true;
+}
+
 typedef enum WriteVerdict
 {
 	WRITE_DONE,
@@ -139,14 +164,20 @@ typedef enum WriteVerdict
 static bool
 replicas_agree(const Execution *e)
 {
+	if (e->request == NULL || !plshard_compare_results)
+		return true;
 	for (int i = 1; i < e->ntasks; i++)
 	{
 		const Task *task = &e->tasks[i];
 		const Task *first = &e->tasks[i - 1];
+		char	   *difference;
 
-		if (e->request == NULL || task->target != first->target ||
+		if (task->target != first->target ||
 			(plshard_digest_equal(&task->digest, &first->digest) &&
 			 task->affected == first->affected))
+			continue;
+		difference = plshard_find_difference(e, first, task);
+		if (difference == NULL)
 			continue;
 
 		/* a placement that was evicted while we waited for a lock has missed something */
@@ -158,8 +189,8 @@ replicas_agree(const Execution *e)
 				 errmsg("nodes \"%s\" and \"%s\" returned different results for shard " INT64_FORMAT,
 						e->map->nodes[first->node].name, e->map->nodes[task->node].name,
 						e->map->shards[task->shard].id),
-				 errdetail("Nothing was written."),
-				 errhint("A replicated write may depend only on its arguments and on rows of its key. Pass now(), random() and the like as arguments or by LET."),
+				 errdetail_internal("%s", difference),
+				 errhint("Nothing was written. A replicated write may depend only on its arguments and on rows of its key: pass now(), random() and the like as arguments or by LET."),
 				 errcontext("plshard function %s", e->function_name)));
 	}
 	return true;
@@ -174,7 +205,7 @@ settle_write(Execution *e)
 
 		if (task->state != TASK_LOST)
 			continue;
-		if (plshard_renew_conn(e, task))
+		if (plshard_renew_conn(e, task) || write_elsewhere(e, task))
 			return WRITE_GO_ON;
 		evict_or_throw(e, task, false);
 		return WRITE_RESTART;
@@ -184,6 +215,12 @@ settle_write(Execution *e)
 		if (e->tasks[i].state == TASK_OLD_EPOCH)
 		{
 			e->old_epoch_node = e->tasks[i].node;
+			return WRITE_RESTART;
+		}
+		if (e->tasks[i].state == TASK_OUT_OF_IDS)
+		{
+			if (!plshard_raise_id_limit(e))
+				plshard_throw_task_error(e, &e->tasks[i]);
 			return WRITE_RESTART;
 		}
 	}
@@ -248,7 +285,7 @@ finish_write(Execution *e)
 	plshard_end_execution(e);
 	for (int i = 0; i < e->ntasks; i++)
 	{
-		if (e->tasks[i].result)
+		if (e->tasks[i].deliver && e->tasks[i].result)
 			plshard_deliver(e, &e->tasks[i], e->tasks[i].result);
 	}
 }

@@ -195,5 +195,38 @@ foreach my $written ([$k1], [ $k1, $k2, $other ])
 	is_deeply([ $c->differences ], [], '... and replicas are equal');
 }
 
+#
+# RUN ON ANY: a partition that hangs is left for another one, which its silence shows
+#
+my $partitions = join ', ', map { "p" . ($_ - 1) . " '" . $c->conninfo($_) . "'" } 1 .. 4;
+$s->sql(<<"SQL");
+CREATE SERVER part FOREIGN DATA WRAPPER plshard OPTIONS ($partitions, query_timeout '1 min', node_timeout '500 ms');
+CREATE FUNCTION any_port() RETURNS int LANGUAGE plshard STABLE AS
+	\$\$ CLUSTER 'part'; RUN ON ANY; SELECT current_setting('port')::int; \$\$;
+CREATE FUNCTION count_any(n int) RETURNS int LANGUAGE plpgsql AS
+	\$\$ DECLARE a int[]; BEGIN FOR i IN 1 .. n LOOP a[i] := any_port(); END LOOP;
+		RETURN (SELECT count(DISTINCT x) FROM unnest(a) x); END \$\$;
+SQL
+is($s->sql('SELECT count_any(100)'), 4, 'RUN ON ANY draws from all partitions');
+$c->freeze(2);
+is_fine($s->try('SELECT count_any(100)'), 3, '... also while one hangs');
+
+#
+# How long connecting to a node that hangs takes: an option, also in a connection string
+#
+$s->sql("ALTER SERVER part OPTIONS (SET node_timeout '20 s', SET p1 '" . $c->conninfo(2) . " connect_timeout=1')");
+$s->sql(<<'SQL');
+CREATE FUNCTION port_of_p1() RETURNS int LANGUAGE plshard STABLE AS
+	$$ CLUSTER 'part'; RUN ON 1; SELECT current_setting('port')::int; $$;
+SQL
+$r = $s->try('SELECT port_of_p1()');
+is($r->{sqlstate}, '08006', 'connect_timeout of a connection string');
+cmp_ok($r->{seconds}, '<', 15, '... is heeded');
+$s->sql("ALTER SERVER part OPTIONS (ADD connect_timeout '500 ms', SET p1 '" . $c->conninfo(2) . "')");
+$r = $s->try('SELECT port_of_p1()');
+is($r->{sqlstate}, '08006', 'connect_timeout of a static cluster');
+cmp_ok($r->{seconds}, '<', 15, '... is heeded');
+$c->thaw(2);
+
 $_->quit foreach $s, $in_block, $cancelled, $reader, $savepoint, $undone, $undone2;
 done_testing();
