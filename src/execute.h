@@ -24,6 +24,8 @@ typedef struct RemoteQuery
 	const Oid  *param_types;	/* 0: the node infers it (the text has a cast) */
 	int			result_format;	/* 0 text, 1 binary: for all columns */
 	bool		is_call;		/* of a function that must be on the nodes */
+	bool		returns_text;	/* whose characters the node may have converted */
+	bool		is_procedure;	/* CALL: it could commit, were it not in a transaction block */
 } RemoteQuery;
 
 /* Values of a remote statement's parameters, as PQsendQueryPrepared takes them. */
@@ -72,6 +74,12 @@ typedef struct CallRequest
 	bool		any_shard;		/* RUN ON ANY: another shard will do as well */
 	bool		skip_failures;	/* reads: leave unreachable shards out, with a WARNING */
 	int			timeout;		/* of the whole call in ms, 0: none */
+
+	/*
+	 * What to send where the call is all of the caller's transaction and may commit
+	 * on its node at once; NULL: it is not.  Set to NULL where the node refuses it.
+	 */
+	const RemoteQuery *one_shot;
 	RowSink    *sink;
 } CallRequest;
 
@@ -83,6 +91,7 @@ extern uint64 plshard_next_query_id(void);
  *
  * Errors: the node's own (with node, shard and function as context); 57014
  * when "timeout" has passed; 08001/08006 when no placement of a shard answers;
+ * 08007 where a one-shot call was cut off and may have been committed;
  * XX001 when replicas disagree; whatever the sink throws.
  */
 extern void plshard_execute(CallRequest *request);

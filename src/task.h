@@ -54,6 +54,7 @@ typedef struct Task
 								 * are not delivered, maybe not all: see plshard_find_difference */
 	PGresult   *error;
 	bool		lock_expired;	/* the error is that a lock took too long */
+	bool		committed;		/* one-shot: COMMIT has answered so */
 	Deadline	deadline;		/* of this attempt */
 } Task;
 
@@ -81,6 +82,8 @@ typedef struct Execution
 	Deadline   *probe_at;		/* for each of them: when silence becomes suspicious */
 	int		   *silences;		/* how often it was found alive after all */
 	bool		expired;		/* the time is over, shards that are missing are skipped */
+	bool		one_shot_refused;	/* the node does not take it as such */
+	bool		one_shot;		/* the call is sent with all that commits it on its only node */
 	int			old_epoch_node; /* a write starts anew because this node (index) says so; or -1 */
 	uint64		number;			/* of this call in the session */
 	int			nconns;
@@ -95,6 +98,16 @@ static inline bool
 plshard_writes_alone(const Execution *e, const NodeConn *conn)
 {
 	return e->is_write && e->map->options.autocommit && conn->xact_depth == 0 && !conn->xact_lost;
+}
+
+/*
+ * True where what is sent commits without being asked: if the connection is lost
+ * then, nobody knows whether it did.
+ */
+static inline bool
+plshard_commits_with_call(const Execution *e, const NodeConn *conn)
+{
+	return e->one_shot || plshard_writes_alone(e, conn);
 }
 
 /* Prepares an execution; is_write and what is to be sent are filled in by the caller. */
