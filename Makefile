@@ -5,6 +5,7 @@
 #                                            missing (apt-get) and work on a
 #                                            private copy of PostgreSQL
 #   make bench, make bench SHORT=1           the same for the benchmarks
+#   make torture [SECONDS=600] [SEED=n]      writes while everything fails
 #
 # Because of the second line nothing here may need pg_config before it is there.
 
@@ -30,8 +31,8 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 all:
 
 # In a private copy of PostgreSQL and of this tree; T=... runs a part of the tests.
-.PHONY: test demo bench
-test demo bench: export PG_CONFIG := $(PG_CONFIG)
+.PHONY: test demo bench torture
+test demo bench torture: export PG_CONFIG := $(PG_CONFIG)
 test: export INJECTION = 1
 test:
 	@$(top)scripts/prepare test
@@ -42,6 +43,9 @@ demo:
 bench:
 	@$(top)scripts/prepare
 	@$(top)bench/run $(if $(SHORT),--short)
+torture:
+	@$(top)scripts/prepare test
+	@$(top)scripts/sandbox test/torture/run --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 ifneq ($(wildcard $(PGXS)),)
 

@@ -2,6 +2,22 @@
 
 \echo Use "CREATE EXTENSION plshard" to load this file. \quit
 
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+--
+-- Everything is in schema plshard, whatever WITH SCHEMA says: so a dump of a front
+-- with PL/Proxy can be restored with no more than the name changed.  The schema is
+-- no part of the extension, since it also holds functions that users define.
+--
+DO $$
+BEGIN
+	IF pg_catalog.to_regnamespace('plshard') IS NULL THEN
+		CREATE SCHEMA plshard;
+		ALTER EXTENSION plshard DROP SCHEMA plshard;
+	END IF;
+END
+$$;
+
 --
 -- The language
 --
@@ -46,6 +62,7 @@ CREATE TABLE plshard.node (
 	node_id		int NOT NULL,					-- 1, 2, ... in the order added; never used again
 	node_name	name NOT NULL,
 	conninfo	text NOT NULL,
+	evicted_epoch bigint NOT NULL DEFAULT 0,	-- the epoch that its last eviction has made
 	system_identifier	text,					-- of the server that add_node or repair saw
 	timeline	int,
 	database_id	oid,							-- of the node's database in that server

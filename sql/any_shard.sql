@@ -54,9 +54,10 @@ CREATE FUNCTION refused() RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'
 SELECT left_out_of('c');
 SELECT plshard.drop_cluster('c', true);
 -- and CONNECT has one place
-SELECT format('CREATE FUNCTION connected(v int[]) RETURNS int STABLE LANGUAGE plshard AS $$ CONNECT %L; SPLIT v; SELECT cardinality(v); $$', :'node1') AS create \gset
+SELECT format('CREATE FUNCTION connected(v int[]) RETURNS SETOF int STABLE LANGUAGE plshard AS $$ CONNECT %L; SPLIT v; SELECT cardinality(v); $$', :'node1') AS create \gset
 :create;
-SELECT connected('{1,2}'), connected('{}');
+SELECT connected('{1,2}');
+SELECT connected('{}');
 
 --
 -- Partitions that are down

@@ -141,6 +141,10 @@ SELECT plshard.deploy('c', $$
 $$);
 CREATE FUNCTION nothing(a int) RETURNS void STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON ALL; $$;
 CREATE FUNCTION nothing_of_rows(a int) RETURNS void STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; TARGET series; $$;
+-- a set of void has as many rows as come
+CREATE FUNCTION voids(a int) RETURNS SETOF void STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON ALL; TARGET nothing; $$;
+CREATE FUNCTION voids_of_rows(n int) RETURNS SETOF void STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON ALL; TARGET series; $$;
+CREATE FUNCTION voids_of_sql(n int) RETURNS SETOF void LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON ALL; SELECT x, -x FROM generate_series(1, n) x; $$;
 CREATE FUNCTION series(n int) RETURNS SETOF int STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; $$;
 CREATE FUNCTION pairs(n int) RETURNS SETOF pair STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; $$;
 CREATE FUNCTION columns(n int) RETURNS TABLE(x int, y text) STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; $$;
@@ -154,6 +158,10 @@ CREATE FUNCTION "any"(a anyarray, b anyelement) RETURNS anyarray STABLE LANGUAGE
 CREATE FUNCTION take(p pair DEFAULT ROW(7, 'seven'), ps pair[] DEFAULT '{}') RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON hash(p.a); $$;
 SELECT nothing(1), nothing(1) IS NULL AS null, nothing_of_rows(2);
 SELECT * FROM nothing(1);
+SELECT voids(1) FROM generate_series(1, 2) LIMIT 9;
+SELECT count(*), count(v) FROM voids_of_rows(3) v;
+SELECT count(*) FROM voids_of_sql(2);
+SELECT count(*) FROM voids_of_rows(0);
 SELECT series(3);
 SELECT * FROM pairs(2);
 SELECT pairs(2), (pairs(2)).b;

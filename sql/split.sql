@@ -122,7 +122,7 @@ SELECT by_let('{a,bbb,c}') ORDER BY 1;
 CREATE FUNCTION by_any(v int[]) RETURNS SETOF int[] STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; SPLIT v; RUN ON ANY; SELECT v; $$;
 SELECT count(*) BETWEEN 2 AND 8 AS several, sum(cardinality(v)), sum((SELECT sum(x) FROM unnest(v) x)) FROM by_any(ARRAY(SELECT generate_series(1, 100))) v;
 SELECT count(*) FROM by_any('{}') v;
--- ALL and a number: the arrays go whole
+-- ALL and a number: the arrays go whole, unless they are empty
 CREATE FUNCTION by_all(v int[]) RETURNS SETOF int[] STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; SPLIT v; RUN ON ALL; SELECT v; $$;
 CREATE FUNCTION by_number(v int[]) RETURNS SETOF text[] STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; SPLIT v; RUN ON 2; SELECT here() || v::text[]; $$;
 SELECT count(*), count(DISTINCT v), min(v) FROM by_all('{1,2,3}') v;

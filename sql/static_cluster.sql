@@ -60,6 +60,11 @@ CREATE FUNCTION setting(k int, name text) RETURNS text STABLE LANGUAGE plshard A
 SELECT k, where_is(k) FROM unnest(ARRAY[0, 1, 2, 3, 4, 7, -1, -2, 2147483647, -2147483648]) k;
 SELECT * FROM plshard.explain_call('where_is(-2)');
 SELECT plshard.shard_for('part', 42) AS shard, where_is(hashint4(42)) AS place;
+-- hash values of 64 bits
+CREATE FUNCTION where_is8(k int8) RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'part'; RUN ON k; SELECT current_database()::text; $$;
+CREATE FUNCTION parts_of(k int8[]) RETURNS SETOF text STABLE LANGUAGE plshard AS $$ CLUSTER 'part'; SPLIT k; RUN ON k; SELECT current_database() || k::text AS r; $$;
+SELECT k, where_is8(k) FROM unnest('{4294967297,-4294967297,4294967294,2147483648,9223372036854775807,-9223372036854775808}'::int8[]) k;
+SELECT parts_of('{4294967297,-4294967297,4294967294,2147483648}') ORDER BY 1;
 CREATE FUNCTION at_3() RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'part'; RUN ON 3; SELECT current_database()::text; $$;
 SELECT at_3();
 CREATE FUNCTION at_4() RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'part'; RUN ON 4; SELECT current_database()::text; $$;
@@ -67,6 +72,7 @@ CREATE FUNCTION at_4() RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'part'
 -- ALTER SERVER takes effect at the next call; any number: abs(hash % n)
 ALTER SERVER part OPTIONS (DROP p3, ADD modular_mapping 'true');
 SELECT k, where_is(k) FROM unnest(ARRAY[0, 1, 2, 3, 4, -1, -2, -3, 2147483647, -2147483648]) k;
+SELECT k, where_is8(k) FROM unnest('{4294967297,-4294967297,4294967294,2147483648,9223372036854775807,-9223372036854775808}'::int8[]) k;
 BEGIN;
 SELECT where_is(1);
 ALTER SERVER part OPTIONS (SET partition_1 :'node4');
@@ -126,6 +132,10 @@ CREATE SERVER bad FOREIGN DATA WRAPPER plshard OPTIONS (p0 'dbname=a', connect_t
 CREATE SERVER bad FOREIGN DATA WRAPPER plshard OPTIONS (p0 'dbname=a', disable_binary 'maybe');
 CREATE SERVER bad FOREIGN DATA WRAPPER plshard OPTIONS (p0 'dbname=a', default_user 'postgres');
 CREATE SERVER bad FOREIGN DATA WRAPPER plshard OPTIONS (p0 'dbname=a', keepalive_count '3 s');
+CREATE SERVER bad FOREIGN DATA WRAPPER plshard OPTIONS (p0 'dbname=a connect_timeout=soon');
+-- an empty value is the default; one of PL/Proxy's options never had an effect
+CREATE SERVER good FOREIGN DATA WRAPPER plshard OPTIONS (p0 'dbname=a connect_timeout=5', connection_lifetime '', modular_mapping '', default_user 'CURRENT_USER', statement_timeout '10');
+DROP SERVER good;
 ALTER SERVER part OPTIONS (DROP p3);
 ALTER FOREIGN DATA WRAPPER plshard OPTIONS (ADD p0 'dbname=a');
 CREATE SERVER bare FOREIGN DATA WRAPPER plshard;
@@ -435,7 +445,7 @@ INSERT INTO option VALUES ('called', 'colour', 'blue');
 SELECT called(0);
 UPDATE option SET key = 'query_timeout', val = 'soon';
 SELECT called(0);
-UPDATE option SET val = NULL;
+UPDATE option SET key = NULL;
 SELECT called(0);
 DELETE FROM option;
 ALTER FUNCTION plshard.get_cluster_partitions(text) RENAME TO kept_aside;
@@ -453,7 +463,7 @@ SELECT called(0);
 DELETE FROM partition WHERE cluster = 'called' AND number = 3;
 SELECT called(0);
 INSERT INTO option VALUES ('called', 'modular_mapping', '1'), ('called', 'connection_lifetime', '1800'),
-	('called', 'keepalive_idle', '20'), ('called', 'disable_binary', '1');
+	('called', 'keepalive_idle', '20'), ('called', 'Disable_Binary', '1'), ('called', 'query_timeout', NULL);
 SELECT called(0), called(1), called(-2), called(3);
 DELETE FROM partition WHERE cluster = 'called';
 UPDATE config SET version = 11 WHERE cluster = 'called';

@@ -376,7 +376,7 @@ shard_by_range(const ClusterMap *map, int32 hash)
 }
 
 int
-plshard_cluster_shard_of_hash(const ClusterMap *map, int32 hash)
+plshard_cluster_shard_of_hash(const ClusterMap *map, int64 hash)
 {
 	if (map->nshards == 0)
 		ereport(ERROR,
@@ -387,11 +387,16 @@ plshard_cluster_shard_of_hash(const ClusterMap *map, int32 hash)
 	switch (map->mapping)
 	{
 		case MAPPING_RANGES:
-			return shard_by_range(map, hash);
+			if (hash < PG_INT32_MIN || hash > PG_INT32_MAX)
+				ereport(ERROR,
+						(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						 errmsg("hash value " INT64_FORMAT " is out of range for type integer",
+								hash)));
+			return shard_by_range(map, (int32) hash);
 		case MAPPING_MASK:
-			return (uint32) hash & (uint32) (map->nshards - 1);
+			return (int) (hash & (map->nshards - 1));
 		case MAPPING_MODULUS:
-			return abs((int) ((int64) hash % map->nshards));
+			return abs((int) (hash % map->nshards));
 	}
 	elog(ERROR, "unexpected mapping %d", (int) map->mapping);
 }

@@ -56,6 +56,7 @@ typedef struct ClusterNode
 	char	   *name;
 	char	   *conninfo;		/* as registered; what it may say: conninfo.h */
 	uint64		identity;		/* tells it from all nodes of all clusters */
+	int64		evicted_epoch;	/* the epoch that its last eviction has made; 0: none has */
 } ClusterNode;
 
 typedef struct ClusterPlacement
@@ -93,6 +94,7 @@ typedef struct ClusterMap
 	int			nshards;
 	ClusterShard *shards;		/* by min_value, or number */
 	ClusterPlacement *placements;
+	int			node_values;	/* that the recorded DDL uses, see node_values.h */
 } ClusterMap;
 
 /*
@@ -103,6 +105,18 @@ static inline bool
 plshard_is_static(const ClusterMap *map)
 {
 	return map->kind != CLUSTER_CATALOG;
+}
+
+/* Has some shard more than one placement? */
+static inline bool
+plshard_is_replicated(const ClusterMap *map)
+{
+	for (int shard = 0; shard < map->nshards; shard++)
+	{
+		if (map->shards[shard].nplacements > 1)
+			return true;
+	}
+	return false;
 }
 
 /* The i-th placement of a shard, active ones first. */
@@ -169,10 +183,10 @@ extern ClusterMap *plshard_cluster_reload(Oid server_oid);
 extern ClusterMap *plshard_connect_map(const char *conninfo);
 
 /*
- * The index of the shard that a hash leads to.  Errors: 55000 where the
- * cluster has no shards yet.
+ * The index of the shard that a hash leads to.  Errors: 55000 where the cluster has
+ * no shards yet; 22003 where it is no int4, unless the cluster is static.
  */
-extern int	plshard_cluster_shard_of_hash(const ClusterMap *map, int32 hash);
+extern int	plshard_cluster_shard_of_hash(const ClusterMap *map, int64 hash);
 
 /* The index of a shard id, -1 if there is none; of a node name or id likewise. */
 extern int	plshard_cluster_shard_index(const ClusterMap *map, int64 shard_id);

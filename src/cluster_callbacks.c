@@ -27,6 +27,7 @@
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/formatting.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -328,12 +329,13 @@ read_config(const char *name, ClusterOptions *options)
 		char	   *value = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2);
 		DefElem    *option;
 
-		if (key == NULL || value == NULL)
+		if (key == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 key == NULL ? errmsg("a configuration key of cluster \"%s\" is null", name) :
-					 errmsg("configuration value \"%s\" of cluster \"%s\" is null", key, name)));
-		option = makeDefElem(key, (Node *) makeString(value), -1);
+					 errmsg("a configuration key of cluster \"%s\" is null", name)));
+		/* as PL/Proxy has it: in any letter case; NULL is the default */
+		option = makeDefElem(asc_tolower(key, strlen(key)),
+							 (Node *) makeString(value ? value : pstrdup("")), -1);
 		plshard_set_option(options, option, OPTION_OF_CALLBACK);
 		if (!trusted && plshard_option_needs_superuser(option))
 			ereport(ERROR,

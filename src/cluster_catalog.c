@@ -19,6 +19,7 @@
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "options.h"
+#include "recorded_ddl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -47,7 +48,8 @@ enum
 {
 	NODE_ID = 2,
 	NODE_NAME,
-	NODE_CONNINFO
+	NODE_CONNINFO,
+	NODE_EVICTED_EPOCH
 };
 enum
 {
@@ -180,6 +182,7 @@ read_nodes(ClusterMap *map, Snapshot snapshot)
 		node->id = DatumGetInt32(column(&scan, row, NODE_ID));
 		node->name = pstrdup(NameStr(*DatumGetName(column(&scan, row, NODE_NAME))));
 		node->conninfo = TextDatumGetCString(column(&scan, row, NODE_CONNINFO));
+		node->evicted_epoch = DatumGetInt64(column(&scan, row, NODE_EVICTED_EPOCH));
 		/* 0 stands for no node */
 		node->identity = hash_bytes_extended(map->cluster_id.data, UUID_LEN, node->id) | 1;
 		MemoryContextSwitchTo(old);
@@ -362,6 +365,7 @@ plshard_catalog_load(Oid server_oid, MemoryContext context)
 	read_shards(map, snapshot);
 	read_placements(map, snapshot);
 	UnregisterSnapshot(snapshot);
+	map->node_values = plshard_recorded_node_values(map);
 
 	/* mostly sorted already, which qsort notices */
 	qsort(map->shards, map->nshards, sizeof(ClusterShard), compare_shards);

@@ -15,6 +15,8 @@
 #include "body_parser.h"
 #include "compiler.h"
 #include "expr.h"
+#include "lint.h"
+#include "node_values.h"
 #include "query.h"
 #include "reduce.h"
 #include "route.h"
@@ -448,6 +450,7 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 	query->id = plshard_next_query_id();
 	query->sql = MemoryContextStrdup(function->context, sql);
 	query->is_call = body->sql.length == 0;
+	query->node_values = plshard_node_values_in(sql);
 	query->nparams = list_length(params);
 	query->param_types = types = MemoryContextAlloc(function->context,
 													(query->nparams + 1) * sizeof(Oid));
@@ -639,6 +642,8 @@ plshard_check_definition(HeapTuple proc_tuple)
 		plshard_check_route(map, c.function->run_on, c.function->run_on_shard);
 		plshard_pop_position(&errors);
 		plshard_check_key_family(map, c.function);
+		if (c.function->is_write && c.body->sql.length > 0 && plshard_is_replicated(map))
+			plshard_lint_body(c.function->source, c.body->sql, c.function->name);
 	}
 	end_compile(&c, caller);
 	MemoryContextDelete(c.function->context);

@@ -24,8 +24,10 @@ typedef enum PendingKind
 	PENDING_PREPARE,
 	PENDING_SETTING,			/* search_path, statement_timeout */
 	PENDING_XACT,				/* BEGIN, SAVEPOINT, COMMIT ... */
-	PENDING_LOCK,				/* with the epoch */
+	PENDING_LOCK,				/* tried, and the epoch */
+	PENDING_LOCK_WAIT,			/* waited for; a Flush follows */
 	PENDING_CALL,
+	PENDING_LOOK,				/* who waits for whom: deadlock.c */
 	PENDING_SYNC
 } PendingKind;
 
@@ -59,6 +61,8 @@ typedef struct NodeConnKey
 	int32		slot;			/* 0 is the one that has the transaction */
 } NodeConnKey;
 
+#define LOOK_SLOT (-1)			/* of deadlock.c */
+
 typedef struct NodeConn
 {
 	NodeConnKey key;			/* hash key, must be first */
@@ -79,6 +83,7 @@ typedef struct NodeConn
 	/* what the conninfo was made of */
 	uint32		fingerprint;
 	bool		password_required;
+	int			connect_timeout;	/* ms */
 	uint64		checked_generation;
 
 	/* commands on their way, oldest first: a ring */
@@ -141,7 +146,8 @@ typedef enum BuiltinQuery
 	QUERY_BEGIN = 10,			/* one for each isolation level and mode */
 	QUERY_LOCK = 20,			/* one for each LockMode and shard; so are the next */
 	QUERY_WAIT_LOCK = 30,
-	QUERY_EPOCH = 40,			/* one for each shard */
+	QUERY_EPOCH = 40,			/* one for each shard; so is the next */
+	QUERY_NODE_VALUES,
 	FIRST_FUNCTION_QUERY = 100
 } BuiltinQuery;
 
@@ -158,6 +164,9 @@ typedef void (*ResultHandler) (NodeConn *conn, Pending *pending, PGresult *resul
  * closed first.
  */
 extern NodeConn *plshard_conn_get(const ClusterMap *map, int node, int slot);
+
+/* The same of another user. */
+extern NodeConn *plshard_conn_get_as(const ClusterMap *map, int node, Oid userid, int slot);
 
 /* Closes what no transaction uses of a cluster's connections to nodes that are not in its map. */
 extern void plshard_conn_close_others(const ClusterMap *map);
@@ -187,6 +196,9 @@ extern uint32 plshard_conn_events(NodeConn *conn);
 /* True where results are due that somebody waits for. */
 extern bool plshard_conn_awaited(const NodeConn *conn);
 
+/* True where the node has not given us yet a lock of ours that we wait for. */
+extern bool plshard_conn_waits_for_lock(const NodeConn *conn);
+
 /*
  * Sends a statement that is prepared on first use; one prepared statement for
  * each (id, shard), under an LRU.  The text must be the same for all shards: once
@@ -207,6 +219,9 @@ extern bool plshard_conn_is_full(const NodeConn *conn);
 /* Sends a statement as it is. */
 extern void plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind kind,
 									void *owner, int number, bool row_mode);
+
+/* Makes the node answer what it has done so far, before the batch ends. */
+extern void plshard_conn_send_flush(NodeConn *conn);
 
 /* Ends a batch: an error skips everything up to here. */
 extern void plshard_conn_send_sync(NodeConn *conn, void *owner);

@@ -14,6 +14,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "options.h"
+#include "utils/guc.h"
 
 /*
  * What a node's conninfo may say: where the node is and how to reach it, never
@@ -31,7 +32,7 @@ static const char *const node_keywords[] = {
 
 /* What the conninfos of a static cluster may say as well. */
 static const char *const static_keywords[] = {
-	"application_name", "options", "user"
+	"application_name", "connect_timeout", "options", "user"
 };
 
 /* What a user mapping's options mean to libpq. */
@@ -141,6 +142,20 @@ parse_conninfo(const char *conninfo)
 	return options;
 }
 
+/* The value of connect_timeout in milliseconds; libpq leaves it to those who wait. */
+static int
+parse_connect_timeout(const char *value)
+{
+	int			seconds;
+
+	if (!parse_int(value, &seconds, 0, NULL) || seconds > INT_MAX / 1000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid connect_timeout in the connection string of a node"),
+				 errhint("Give a number of seconds.")));
+	return Max(seconds, 0) * 1000;
+}
+
 void
 plshard_validate_conninfo(const char *conninfo, ClusterKind kind)
 {
@@ -150,8 +165,11 @@ plshard_validate_conninfo(const char *conninfo, ClusterKind kind)
 	{
 		for (PQconninfoOption *option = options; option->keyword; option++)
 		{
-			if (option->val != NULL)
-				check_node_keyword(option->keyword, kind);
+			if (option->val == NULL)
+				continue;
+			check_node_keyword(option->keyword, kind);
+			if (strcmp(option->keyword, "connect_timeout") == 0)
+				(void) parse_connect_timeout(option->val);
 		}
 	}
 	PG_FINALLY();
@@ -183,6 +201,8 @@ add_node_settings(NodeConninfo *info, int *n, const char *conninfo, ClusterKind 
 				continue;
 			check_node_keyword(option->keyword, kind);
 			add_setting(info, n, option->keyword, option->val);
+			if (strcmp(option->keyword, "connect_timeout") == 0)
+				info->connect_timeout = parse_connect_timeout(option->val);
 			if (option->val[0] != '\0')
 			{
 				says.user |= strcmp(option->keyword, "user") == 0;
@@ -246,6 +266,7 @@ plshard_build_conninfo(const ClusterMap *map, int node, Oid userid, NodeConninfo
 		list_length(mapping) + 8;
 	result->keywords = palloc0(room * sizeof(char *));
 	result->values = palloc0(room * sizeof(char *));
+	result->connect_timeout = 0;
 
 	for (int i = 0; i < lengthof(defaults); i++)
 		add_setting(result, &n, defaults[i][0], defaults[i][1]);

@@ -19,6 +19,7 @@ typedef struct NodeConninfo
 	const char **values;
 	bool		password_required;	/* the node must have asked for the
 									 * password that is given here */
+	int			connect_timeout;	/* ms, as the node's conninfo says; 0: it does not */
 	uint32		fingerprint;	/* differs when any keyword or value does */
 } NodeConninfo;
 

@@ -12,6 +12,7 @@
 #include "deploy.h"
 #include "execute.h"
 #include "lint.h"
+#include "node_values.h"
 #include "parser/parser.h"
 #include "parser/scansup.h"
 #include "utils/builtins.h"
@@ -41,17 +42,6 @@ active_placements(const ClusterMap *map, int *ntargets)
 	}
 	*ntargets = n;
 	return targets;
-}
-
-static bool
-is_replicated(const ClusterMap *map)
-{
-	for (int shard = 0; shard < map->nshards; shard++)
-	{
-		if (map->shards[shard].nplacements > 1)
-			return true;
-	}
-	return false;
 }
 
 /* A command's own text, without the white space around it. */
@@ -99,7 +89,7 @@ parse_commands(const ClusterMap *map, char *text)
 		.arg = text
 	};
 	ParseState *pstate = make_parsestate(NULL);
-	bool		replicated = is_replicated(map);
+	bool		replicated = plshard_is_replicated(map);
 	List	   *commands;
 	ListCell   *cell;
 
@@ -118,6 +108,7 @@ plshard_deploy_commands(ClusterMap *map, char *text)
 {
 	List	   *commands;
 	const char **texts;
+	int			ntexts = 0;
 	AdminTarget *targets;
 	int			ntargets;
 	ListCell   *cell;
@@ -128,7 +119,7 @@ plshard_deploy_commands(ClusterMap *map, char *text)
 				 errmsg("cluster \"%s\" has no shards yet", map->name),
 				 errhint("Create them by plshard.create_shards.")));
 	/* after waiting for a lock, replicas would work on snapshots of different age */
-	if (IsolationUsesXactSnapshot() && is_replicated(map))
+	if (IsolationUsesXactSnapshot() && plshard_is_replicated(map))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot deploy to replicated shards in a transaction above READ COMMITTED"),
@@ -139,20 +130,23 @@ plshard_deploy_commands(ClusterMap *map, char *text)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("there is no command to deploy")));
 
-	texts = palloc(list_length(commands) * sizeof(char *));
+	texts = palloc((list_length(commands) + 1) * sizeof(char *));
+	/* a new column's default is evaluated for the rows that are there */
+	if (plshard_node_values_in(text) & NODE_VALUE_NOW)
+		texts[ntexts++] = plshard_node_now_command();
 	foreach(cell, commands)
 	{
 		const RawStmt *raw = lfirst_node(RawStmt, cell);
 		char	   *command = command_text(text, raw);
 
-		texts[foreach_current_index(cell)] = command;
+		texts[ntexts++] = command;
 		if (defines_something(raw->stmt))
 			(void) plshard_catalog_query("INSERT INTO plshard.ddl (cluster_id, command)"
 										 " VALUES ($1::uuid, $2)",
 										 2, (const char *[]) {plshard_cluster_id_text(map), command});
 	}
 	targets = active_placements(map, &ntargets);
-	plshard_execute_admin(map, ntargets, targets, list_length(commands), texts, NULL, NULL);
+	plshard_execute_admin(map, ntargets, targets, ntexts, texts, NULL, NULL);
 	return ntargets;
 }
 

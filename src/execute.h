@@ -26,6 +26,7 @@ typedef struct RemoteQuery
 	bool		is_call;		/* of a function that must be on the nodes */
 	bool		returns_text;	/* whose characters the node may have converted */
 	bool		is_procedure;	/* CALL: it could commit, were it not in a transaction block */
+	int			node_values;	/* that it uses itself, see node_values.h */
 } RemoteQuery;
 
 /* Values of a remote statement's parameters, as PQsendQueryPrepared takes them. */
@@ -74,6 +75,8 @@ typedef struct CallRequest
 	bool		any_shard;		/* RUN ON ANY: another shard will do as well */
 	bool		skip_failures;	/* reads: leave unreachable shards out, with a WARNING */
 	int			timeout;		/* of the whole call in ms, 0: none */
+	int		   *id_limit;		/* of a write: how many of plshard_node.unique_id()'s ids a
+								 * shard gets; 0: not known yet.  Kept with the function. */
 
 	/*
 	 * What to send where the call is all of the caller's transaction and may commit

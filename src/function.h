@@ -177,6 +177,7 @@ typedef struct PlshardFunction
 	bool		lock_shard;
 	bool		skip_failures;
 	int			timeout;		/* ms */
+	int			id_limit;		/* state: see CallRequest */
 
 	/* what comes back */
 	bool		returns_set;

@@ -3,7 +3,7 @@
  *
  * The name of a distributed transaction:
  *
- *   plshard_<cluster id>_<random>_<front key>_<session>_<decider>_<front id>_<first>.<bits>
+ *   plshard_<cluster id>_<random>_<front key>_<session>_<epoch>_<decider>_<front id>_<first>.<bits>
  *
  * where the ids, the random part and the front key are hexadecimal, and the
  * participants are the lowest node id and a hexadecimal bitmap of the ids from
@@ -58,7 +58,8 @@ plshard_gid_text(const Gid *gid)
 	append_hex(&text, gid->cluster_id.data, UUID_LEN);
 	appendStringInfoChar(&text, '_');
 	append_hex(&text, gid->random, sizeof(gid->random));
-	appendStringInfo(&text, "_%08x_%d_%d_", (uint32) gid->front_key, gid->session, gid->decider);
+	appendStringInfo(&text, "_%08x_%d_" INT64_FORMAT "_%d_", (uint32) gid->front_key, gid->session,
+					 gid->epoch, gid->decider);
 	append_hex(&text, gid->front_id, sizeof(gid->front_id));
 	appendStringInfoChar(&text, '_');
 	append_participants(&text, gid->participants);
@@ -103,21 +104,33 @@ take(const char **text, char c)
 	return true;
 }
 
-/* A number from 0 to 2^31 - 1. */
+/* A number from 0 to "max". */
+static bool
+take_bigint(const char **text, int64 max, int64 *number)
+{
+	const char *start = *text;
+
+	*number = 0;
+	for (; **text >= '0' && **text <= '9'; (*text)++)
+	{
+		int			digit = **text - '0';
+
+		if (*number > (max - digit) / 10)
+			return false;
+		*number = *number * 10 + digit;
+	}
+	return *text > start;
+}
+
 static bool
 take_number(const char **text, int32 *number)
 {
-	int64		value = 0;
-	const char *start = *text;
+	int64		value;
 
-	for (; **text >= '0' && **text <= '9'; (*text)++)
-	{
-		value = value * 10 + (**text - '0');
-		if (value > PG_INT32_MAX)
-			return false;
-	}
+	if (!take_bigint(text, PG_INT32_MAX, &value))
+		return false;
 	*number = (int32) value;
-	return *text > start;
+	return true;
 }
 
 static bool
@@ -156,6 +169,7 @@ plshard_gid_parse(const char *text, Gid *gid)
 		!take_hex(&at, gid->random, sizeof(gid->random)) || !take(&at, '_') ||
 		!take_hex(&at, key, sizeof(key)) || !take(&at, '_') ||
 		!take_number(&at, &gid->session) || !take(&at, '_') ||
+		!take_bigint(&at, PG_INT64_MAX, &gid->epoch) || !take(&at, '_') ||
 		!take_number(&at, &gid->decider) || !take(&at, '_') ||
 		!take_hex(&at, gid->front_id, sizeof(gid->front_id)) || !take(&at, '_') ||
 		!take_participants(&at, &gid->participants))
@@ -187,4 +201,12 @@ plshard_prepared_name_parse(const char *name, char **gid_text, Gid *gid, int32 *
 		take_number(&at, node_id) && *at == '\0' &&
 		bms_is_member(*node_id, gid->participants) &&
 		strcmp(plshard_prepared_name(*gid_text, *node_id), name) == 0;
+}
+
+bool
+plshard_gid_binds(const Gid *gid, const ClusterMap *map, int32 node_id)
+{
+	int			node = plshard_cluster_node_by_id(map, node_id);
+
+	return node >= 0 && map->nodes[node].evicted_epoch <= gid->epoch;
 }

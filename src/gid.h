@@ -15,6 +15,7 @@
 
 #include "postgres.h"
 
+#include "cluster.h"
 #include "nodes/bitmapset.h"
 #include "utils/uuid.h"
 
@@ -27,6 +28,7 @@ typedef struct Gid
 	uint8		random[16];
 	int32		front_key;		/* the session that runs it: session_key.h */
 	int32		session;
+	int64		epoch;			/* of the oldest map that it used: see plshard_gid_binds */
 	int32		decider;		/* node id; 0: the front decides */
 	uint8		front_id[8];	/* which front: the first bytes of plshard.front's id */
 	Bitmapset  *participants;	/* node ids, the decider's included; never empty */
@@ -34,12 +36,20 @@ typedef struct Gid
 
 /*
  * palloc'd.  Errors: 54000 where the participants' ids do not fit (all of them within
- * a range of 240 always do).
+ * a range of 100 always do).
  */
 extern char *plshard_gid_text(const Gid *gid);
 
 /* False where it is no such text; *gid is then undefined. */
 extern bool plshard_gid_parse(const char *text, Gid *gid);
+
+/*
+ * True where what a participant (of the map's cluster) says of the transaction
+ * counts.  One that was evicted since may have lost its part of it, also when it
+ * has been repaired: the repair brings the data, but no rows of transactions.
+ * (The model finds a failure that is reported of a committed write otherwise.)
+ */
+extern bool plshard_gid_binds(const Gid *gid, const ClusterMap *map, int32 node_id);
 
 /* The name of a transaction's part on one node; from a gid's text.  palloc'd. */
 extern char *plshard_prepared_name(const char *gid_text, int32 node_id);

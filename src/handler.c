@@ -56,6 +56,7 @@ run_call(PlshardCall *call, RowSink *sink)
 	request.skip_failures = function->skip_failures;
 	request.timeout = function->timeout;
 	request.one_shot = one_shot;
+	request.id_limit = &function->id_limit;
 	request.sink = sink;
 	plshard_execute(&request);
 	if (request.one_shot != one_shot)
@@ -128,6 +129,30 @@ return_one(PlshardCall *call, bool *isnull)
 	return sink.value;
 }
 
+/* A set of void: as many rows as the nodes return. */
+typedef struct VoidSink
+{
+	RowSink		sink;			/* first: give &sink to execute */
+	Tuplestorestate *store;
+	TupleDesc	desc;
+} VoidSink;
+
+static void
+void_row(RowSink *sink, const PGresult *result, int row)
+{
+	VoidSink   *rows = (VoidSink *) sink;
+	Datum		value = (Datum) 0;
+	bool		isnull = false;
+
+	tuplestore_putvalues(rows->store, rows->desc, &value, &isnull);
+}
+
+static void
+void_reset(RowSink *sink)
+{
+	tuplestore_clear(((VoidSink *) sink)->store);
+}
+
 static void
 return_set(PlshardCall *call, ReturnSetInfo *rsinfo)
 {
@@ -141,10 +166,26 @@ return_set(PlshardCall *call, ReturnSetInfo *rsinfo)
 	store = tuplestore_begin_heap(rsinfo->allowedModes & SFRM_Materialize_Random, false, work_mem);
 	rsinfo->returnMode = SFRM_Materialize;
 	rsinfo->setResult = store;
-	rsinfo->setDesc = CreateTupleDescCopy(function->return_desc);
+	if (function->return_kind == RETURN_VOID)
+	{
+		rsinfo->setDesc = CreateTemplateTupleDesc(1);
+		TupleDescInitEntry(rsinfo->setDesc, 1, function->name, VOIDOID, -1, 0);
+	}
+	else
+		rsinfo->setDesc = CreateTupleDescCopy(function->return_desc);
 	MemoryContextSwitchTo(old);
 
-	if (function->reduce != NULL)
+	if (function->return_kind == RETURN_VOID)
+	{
+		VoidSink	rows = {
+			.sink = {.streaming = true, .row = void_row, .reset = void_reset},
+			.store = store,
+			.desc = rsinfo->setDesc
+		};
+
+		run_call(call, &rows.sink);
+	}
+	else if (function->reduce != NULL)
 		gather_and_reduce(call, store, &value, &isnull);
 	else
 	{

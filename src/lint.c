@@ -10,65 +10,75 @@
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
 #include "common/keywords.h"
+#include "expr.h"
 #include "lint.h"
 #include "nodes/nodeFuncs.h"
+#include "parser/parser.h"
 #include "parser/scanner.h"
 #include "tcop/utility.h"
 
 /* The core scanner's token of an identifier: the grammar's first, as PL/pgSQL knows too. */
 #define TOKEN_IDENTIFIER 258
 
-/* What each replica would compute for itself, and how the front does it instead. */
+/* What each replica would compute for itself, and what does it instead. */
 typedef struct ReplicaValue
 {
 	const char *name;
 	bool		is_keyword;		/* not a function */
-	const char *let;
+	const char *let;			/* on the front */
+	const char *accessor;		/* on the nodes; or NULL */
 } ReplicaValue;
 
+#define NODE_NOW "plshard_node.now()"
+#define NODE_ID "plshard_node.unique_id()"
+
 static const ReplicaValue replica_values[] = {
-	{"now", false, "ts = now()"},
-	{"current_timestamp", true, "ts = now()"},
-	{"current_date", true, "d = current_date"},
-	{"current_time", true, "t = current_time"},
-	{"localtimestamp", true, "ts = localtimestamp"},
-	{"localtime", true, "t = localtime"},
-	{"transaction_timestamp", false, "ts = now()"},
-	{"statement_timestamp", false, "ts = statement_timestamp()"},
-	{"clock_timestamp", false, "ts = clock_timestamp()"},
-	{"timeofday", false, "ts = timeofday()"},
-	{"random", false, "r = random()"},
-	{"random_normal", false, "r = random_normal()"},
-	{"gen_random_uuid", false, "id = gen_random_uuid()"},
-	{"gen_random_bytes", false, "r = gen_random_bytes(n)"},
-	{"uuidv4", false, "id = uuidv4()"},
-	{"uuidv7", false, "id = uuidv7()"},
-	{"uuid_generate_v1", false, "id = gen_random_uuid()"},
-	{"uuid_generate_v1mc", false, "id = gen_random_uuid()"},
-	{"uuid_generate_v4", false, "id = gen_random_uuid()"},
-	{"nextval", false, "id = plshard.unique_id()"},
-	{"currval", false, "id = plshard.unique_id()"},
-	{"lastval", false, "id = plshard.unique_id()"},
-	{"txid_current", false, "id = plshard.unique_id()"},
-	{"pg_current_xact_id", false, "id = plshard.unique_id()"},
-	{"pg_backend_pid", false, "id = plshard.unique_id()"},
-	{"current_database", false, "db = current_database()"},
-	{"current_catalog", true, "db = current_catalog"},
-	{"inet_client_addr", false, "addr = inet_client_addr()"},
-	{"inet_client_port", false, "port = inet_client_port()"},
-	{"inet_server_addr", false, "addr = inet_server_addr()"},
-	{"inet_server_port", false, "port = inet_server_port()"}
+	{"now", false, "ts = now()", NODE_NOW},
+	{"current_timestamp", true, "ts = now()", NODE_NOW},
+	{"current_date", true, "d = current_date", NODE_NOW},
+	{"current_time", true, "t = current_time", NULL},
+	{"localtimestamp", true, "ts = localtimestamp", NODE_NOW},
+	{"localtime", true, "t = localtime", NULL},
+	{"transaction_timestamp", false, "ts = now()", NODE_NOW},
+	{"statement_timestamp", false, "ts = statement_timestamp()", NODE_NOW},
+	{"clock_timestamp", false, "ts = clock_timestamp()", NODE_NOW},
+	{"timeofday", false, "ts = timeofday()", NULL},
+	{"random", false, "r = random()", NULL},
+	{"random_normal", false, "r = random_normal()", NULL},
+	{"gen_random_uuid", false, "id = gen_random_uuid()", NULL},
+	{"gen_random_bytes", false, "r = gen_random_bytes(n)", NULL},
+	{"uuidv4", false, "id = uuidv4()", NULL},
+	{"uuidv7", false, "id = uuidv7()", NULL},
+	{"uuid_generate_v1", false, "id = gen_random_uuid()", NULL},
+	{"uuid_generate_v1mc", false, "id = gen_random_uuid()", NULL},
+	{"uuid_generate_v4", false, "id = gen_random_uuid()", NULL},
+	{"nextval", false, "id = plshard.unique_id()", NODE_ID},
+	{"currval", false, "id = plshard.unique_id()", NULL},
+	{"lastval", false, "id = plshard.unique_id()", NULL},
+	{"txid_current", false, "id = plshard.unique_id()", NODE_ID},
+	{"pg_current_xact_id", false, "id = plshard.unique_id()", NODE_ID},
+	{"pg_backend_pid", false, "id = plshard.unique_id()", NULL},
+	{"current_database", false, "db = current_database()", NULL},
+	{"current_catalog", true, "db = current_catalog", NULL},
+	{"inet_client_addr", false, "addr = inet_client_addr()", NULL},
+	{"inet_client_port", false, "port = inet_client_port()", NULL},
+	{"inet_server_addr", false, "addr = inet_server_addr()", NULL},
+	{"inet_server_port", false, "port = inet_server_port()", NULL}
 };
 
 #define CURE_HINT "Let the front compute it once: write LET %s; in the plshard function, and pass it on as an argument."
+#define CURE_OR_ACCESSOR_HINT "Use %s, or let the front compute it once: write LET %s; in the plshard function, and pass it on as an argument."
+#define BODY_CURE_HINT "Let the front compute it once: write LET %s; and use its name here."
 #define LET_UNIQUE_ID "id = plshard.unique_id()"
 
 /* What is looked through, and how loudly. */
 typedef struct Lint
 {
-	ParseState *pstate;
+	ParseState *pstate;			/* NULL: it is a statement of a plshard function's body, */
 	int			elevel;
 	const char *what;			/* subject of the message */
+	const char *body;			/* that begins at "start" */
+	int			start;
 } Lint;
 
 void
@@ -108,6 +118,13 @@ find_value(const char *name, bool is_keyword)
 	return NULL;
 }
 
+/* In schema plshard_node are the functions that give all replicas the same. */
+static bool
+is_ours(const char *qualifier)
+{
+	return strcmp(qualifier, "plshard_node") == 0;
+}
+
 static void
 report_value(const Lint *lint, const ReplicaValue *value, int location)
 {
@@ -115,7 +132,10 @@ report_value(const Lint *lint, const ReplicaValue *value, int location)
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("%s uses %s%s, which each replica computes for itself", lint->what,
 					value->name, value->is_keyword ? "" : "()"),
-			 errhint(CURE_HINT, value->let),
+			 lint->pstate == NULL ? errhint(BODY_CURE_HINT, value->let) :
+			 value->accessor == NULL ? errhint(CURE_HINT, value->let) :
+			 errhint(CURE_OR_ACCESSOR_HINT, value->accessor, value->let),
+			 lint->pstate == NULL ? plshard_errposition(lint->body, lint->start + location) :
 			 parser_errposition(lint->pstate, location)));
 }
 
@@ -158,7 +178,7 @@ lint_expression(Node *node, void *arg)
 		FuncCall   *call = (FuncCall *) node;
 		const ReplicaValue *value = find_value(strVal(llast(call->funcname)), false);
 
-		if (value != NULL)
+		if (value != NULL && !is_ours(strVal(linitial(call->funcname))))
 			report_value(lint, value, call->location);
 	}
 	else if (IsA(node, SQLValueFunction))
@@ -169,6 +189,13 @@ lint_expression(Node *node, void *arg)
 		if (keyword != NULL)
 			report_value(lint, find_value(keyword, true), function->location);
 	}
+	/* what the walker does not know */
+	else if (IsA(node, ReturnStmt))
+		return lint_expression(((ReturnStmt *) node)->returnval, arg);
+	else if (IsA(node, CallStmt))
+		return lint_expression((Node *) ((CallStmt *) node)->funccall, arg);
+	else if (IsA(node, ExecuteStmt))
+		return lint_expression((Node *) ((ExecuteStmt *) node)->params, arg);
 	return raw_expression_tree_walker(node, lint_expression, arg);
 }
 
@@ -177,7 +204,7 @@ lint_expression(Node *node, void *arg)
 static void
 lint_default(ParseState *pstate, const char *column, Node *expression)
 {
-	Lint		lint = {pstate, ERROR, psprintf("the default of \"%s\"", column)};
+	Lint		lint = {.pstate = pstate,.elevel = ERROR,.what = psprintf("the default of \"%s\"", column)};
 
 	(void) lint_expression(expression, &lint);
 }
@@ -189,7 +216,7 @@ refuse_counter(ParseState *pstate, const char *column, int location)
 	refuse(pstate, location,
 		   psprintf("column \"%s\" takes its values from a sequence, which each replica advances for itself",
 					column),
-		   NULL, psprintf(CURE_HINT, LET_UNIQUE_ID));
+		   NULL, psprintf(CURE_OR_ACCESSOR_HINT, "DEFAULT " NODE_ID, LET_UNIQUE_ID));
 }
 
 static bool
@@ -250,7 +277,7 @@ lint_alter_table(ParseState *pstate, const AlterTableStmt *alter)
 				break;
 			case AT_AlterColumnType:
 				{
-					Lint		lint = {pstate, ERROR, psprintf("the new type of \"%s\"", command->name)};
+					Lint		lint = {.pstate = pstate,.elevel = ERROR,.what = psprintf("the new type of \"%s\"", command->name)};
 
 					(void) lint_expression(castNode(ColumnDef, command->def)->raw_default, &lint);
 				}
@@ -292,6 +319,8 @@ lint_body_text(const Lint *lint, char *body)
 	};
 	bool		reported[lengthof(replica_values)] = {false};
 	const ReplicaValue *name = NULL;
+	bool		ours = false;	/* the name before the last dot is our schema's */
+	bool		qualified = false;	/* the last token is that dot */
 	core_yyscan_t scanner;
 	core_yy_extra_type extra;
 	core_YYSTYPE token_value;
@@ -305,7 +334,9 @@ lint_body_text(const Lint *lint, char *body)
 	{
 		const ReplicaValue *found = (token == '(') ? name : NULL;
 
-		name = (token == TOKEN_IDENTIFIER) ? find_value(token_value.str, false) : NULL;
+		name = (token == TOKEN_IDENTIFIER && !qualified) ? find_value(token_value.str, false) : NULL;
+		qualified = (token == '.' && ours);
+		ours = (token == TOKEN_IDENTIFIER && is_ours(token_value.str));
 		for (int i = 0; i < lengthof(replica_values) && token > TOKEN_IDENTIFIER; i++)
 		{
 			if (replica_values[i].is_keyword &&
@@ -435,14 +466,14 @@ check_replicable(ParseState *pstate, Node *command)
 		case T_CreateFunctionStmt:
 			{
 				CreateFunctionStmt *function = (CreateFunctionStmt *) command;
-				Lint		lint = {pstate, WARNING, psprintf("function \"%s\"", strVal(llast(function->funcname)))};
+				Lint		lint = {.pstate = pstate,.elevel = WARNING,.what = psprintf("function \"%s\"", strVal(llast(function->funcname)))};
 
 				lint_function(&lint, function->options, "sql", function->sql_body);
 			}
 			break;
 		case T_DoStmt:
 			{
-				Lint		lint = {pstate, WARNING, "the code block"};
+				Lint		lint = {.pstate = pstate,.elevel = WARNING,.what = "the code block"};
 
 				lint_function(&lint, ((DoStmt *) command)->args, "plpgsql", NULL);
 			}
@@ -456,7 +487,7 @@ check_replicable(ParseState *pstate, Node *command)
 		case T_DeleteStmt:
 		case T_MergeStmt:
 			{
-				Lint		lint = {pstate, ERROR, "the command"};
+				Lint		lint = {.pstate = pstate,.elevel = ERROR,.what = "the command"};
 
 				(void) lint_expression(command, &lint);
 			}
@@ -498,4 +529,20 @@ plshard_lint_command(ParseState *pstate, const RawStmt *raw, bool replicated)
 	lint_persistence(pstate, created_relation(raw->stmt), replicated);
 	if (replicated)
 		check_replicable(pstate, raw->stmt);
+}
+
+void
+plshard_lint_body(const char *source, SourceSpan sql, const char *function_name)
+{
+	char	   *text = pnstrdup(source + sql.start, sql.length);
+	Lint		lint = {
+		.elevel = WARNING,
+		.what = psprintf("function \"%s\"", function_name),
+		.body = source,
+		.start = sql.start
+	};
+	ListCell   *cell;
+
+	foreach(cell, raw_parser(text, RAW_PARSE_DEFAULT))
+		(void) lint_expression(lfirst_node(RawStmt, cell)->stmt, &lint);
 }

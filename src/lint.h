@@ -9,6 +9,7 @@
 
 #include "postgres.h"
 
+#include "ast.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_node.h"
 
@@ -19,6 +20,13 @@
  * replica would compute for itself.
  */
 extern void plshard_lint_command(ParseState *pstate, const RawStmt *command, bool replicated);
+
+/*
+ * Warns of what each replica would compute for itself in a statement of a plshard
+ * function's body, which has been parsed without an error before.  It is for
+ * writes on replicated clusters.
+ */
+extern void plshard_lint_body(const char *source, SourceSpan sql, const char *function_name);
 
 /*
  * Error context callback, whose arg is a source text (char *): makes an error's

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "node_schema.h"
+#include "unique_id.h"
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
@@ -40,6 +41,57 @@ static const char common_objects[] =
 "	END IF;\n"
 "END $plshard$";
 
+/*
+ * What users' functions and column defaults call (node_values.h).  Made one by one,
+ * where they are missing: another role may have made the rest.
+ */
+static const char now_function[] =
+"DO $plshard$\n"
+"BEGIN\n"
+"	IF pg_catalog.to_regprocedure('plshard_node.now()') IS NULL THEN\n"
+"		CREATE FUNCTION plshard_node.now() RETURNS pg_catalog.timestamptz\n"
+"			LANGUAGE plpgsql STABLE AS $body$\n"
+"		DECLARE\n"
+"			value pg_catalog.text := pg_catalog.current_setting('plshard_node.now', true);\n"
+"		BEGIN\n"
+"			IF value <> '' THEN\n"
+"				RETURN value;\n"
+"			END IF;\n"
+"			RAISE EXCEPTION 'plshard_node.now() was called outside of a plshard write'\n"
+"				USING ERRCODE = 'object_not_in_prerequisite_state',\n"
+"				HINT = 'It has a value in what a plshard function writes.';\n"
+"		END $body$;\n"
+"		GRANT EXECUTE ON FUNCTION plshard_node.now() TO PUBLIC;\n"
+"	END IF;\n"
+"END $plshard$";
+
+/* %lld: from an id to the next one */
+static const char unique_id_function[] =
+"DO $plshard$\n"
+"BEGIN\n"
+"	IF pg_catalog.to_regprocedure('plshard_node.unique_id()') IS NULL THEN\n"
+"		CREATE FUNCTION plshard_node.unique_id() RETURNS pg_catalog.int8\n"
+"			LANGUAGE plpgsql VOLATILE AS $body$\n"
+"		DECLARE\n"
+"			id pg_catalog.text := pg_catalog.current_setting('plshard_node.next_id', true);\n"
+"		BEGIN\n"
+"			IF id <> '' THEN\n"
+"				IF id::pg_catalog.int8 > pg_catalog.current_setting('plshard_node.last_id')::pg_catalog.int8 THEN\n"
+"					RAISE EXCEPTION 'a call of a plshard function needs too many ids of plshard_node.unique_id()'\n"
+"						USING ERRCODE = 'PS003';\n"
+"				END IF;\n"
+"				PERFORM pg_catalog.set_config('plshard_node.next_id',\n"
+"					(id::pg_catalog.int8 + " INT64_FORMAT ")::pg_catalog.text, true);\n"
+"				RETURN id;\n"
+"			END IF;\n"
+"			RAISE EXCEPTION 'plshard_node.unique_id() was called outside of a plshard write'\n"
+"				USING ERRCODE = 'object_not_in_prerequisite_state',\n"
+"				HINT = 'It has values in what a plshard function writes.';\n"
+"		END $body$;\n"
+"		GRANT EXECUTE ON FUNCTION plshard_node.unique_id() TO PUBLIC;\n"
+"	END IF;\n"
+"END $plshard$";
+
 /* The cluster's own: the sequence's name as a literal and as it is, the epoch, the name again. */
 static const char cluster_objects[] =
 "DO $plshard$\n"
@@ -61,13 +113,15 @@ plshard_epoch_sequence(const ClusterMap *map)
 const char *const *
 plshard_node_schema(const ClusterMap *map, int *nstatements)
 {
-	const char **statements = palloc(2 * sizeof(char *));
+	const char **statements = palloc(4 * sizeof(char *));
 	char	   *sequence = plshard_epoch_sequence(map);
 
 	statements[0] = common_objects;
-	statements[1] = psprintf(cluster_objects, quote_literal_cstr(sequence), sequence, map->epoch,
+	statements[1] = now_function;
+	statements[2] = psprintf(unique_id_function, UNIQUE_ID_STEP);
+	statements[3] = psprintf(cluster_objects, quote_literal_cstr(sequence), sequence, map->epoch,
 							 sequence);
-	*nstatements = 2;
+	*nstatements = 4;
 	return statements;
 }
 

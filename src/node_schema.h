@@ -11,6 +11,9 @@
  *       raises SQLSTATE PS001: a write's lock was not free at once
  *   plshard_node.epoch_is_old() returns boolean
  *       raises SQLSTATE PS002: the front's map is older than the node's epoch
+ *   plshard_node.now() returns timestamptz, plshard_node.unique_id() returns bigint
+ *       what the front has sent with a write (node_values.h); 55000 elsewhere;
+ *       SQLSTATE PS003: the call has used up its ids
  *
  * All of it is usable by every role that may connect (writes of any user take
  * locks and read the epoch).
@@ -22,6 +25,7 @@
 
 #define SQLSTATE_LOCK_NOT_TAKEN MAKE_SQLSTATE('P','S','0','0','1')
 #define SQLSTATE_EPOCH_IS_OLD MAKE_SQLSTATE('P','S','0','0','2')
+#define SQLSTATE_OUT_OF_IDS MAKE_SQLSTATE('P','S','0','0','3')
 
 /*
  * The commands that create, or complete, the schema for a cluster on a node:

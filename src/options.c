@@ -56,6 +56,7 @@ static const OptionName option_names[] = {
 	{"sslcert", OPTION_OF_MAPPING},
 	{"sslkey", OPTION_OF_MAPPING},
 	{"sslpassword", OPTION_OF_MAPPING},
+	{"statement_timeout", ANY_CLUSTER},
 	{"user", OPTION_OF_MAPPING}
 };
 
@@ -158,9 +159,9 @@ parse_default_user(DefElem *option)
 {
 	const char *value = defGetString(option);
 
-	if (strcmp(value, "session_user") != 0 && strcmp(value, "current_user") != 0)
+	if (pg_strcasecmp(value, "session_user") != 0 && pg_strcasecmp(value, "current_user") != 0)
 		wrong_value(option, gettext_noop("Valid values are: current_user, session_user."));
-	return strcmp(value, "session_user") == 0;
+	return pg_strcasecmp(value, "session_user") == 0;
 }
 
 void
@@ -175,6 +176,8 @@ void
 plshard_set_option(ClusterOptions *options, DefElem *option, OptionPlace place)
 {
 	check_name(option, place);
+	if (*defGetString(option) == '\0' && !option_is(option, "cluster_id"))
+		return;					/* the default */
 	if (option_is(option, "cluster_id"))
 	{
 		options->is_catalog = true;
@@ -209,11 +212,14 @@ plshard_set_option(ClusterOptions *options, DefElem *option, OptionPlace place)
 		options->modular_mapping = plshard_option_is_on(option);
 	else if (option_is(option, "autocommit"))
 		options->autocommit = plshard_option_is_on(option);
+	/* statement_timeout is PL/Proxy's, which ignores it too */
 }
 
 bool
 plshard_option_needs_superuser(DefElem *option)
 {
+	if (*defGetString(option) == '\0')
+		return false;
 	/* both are ways to connect as a role, or as the server, without having its password */
 	return (option_is(option, "password_required") && !plshard_option_is_on(option)) ||
 		(option_is(option, "default_user") && parse_default_user(option));
@@ -348,6 +354,10 @@ plshard_fdw_validator(PG_FUNCTION_ARGS)
 	{
 		DefElem    *option = lfirst_node(DefElem, cell);
 
+		if (option_is(option, "statement_timeout"))
+			ereport(WARNING,
+					(errmsg("option \"%s\" has no effect", option->defname),
+					 errhint("Use query_timeout, which is sent on to the nodes as their statement_timeout.")));
 		if (plshard_option_needs_superuser(option) && !superuser())
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

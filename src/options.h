@@ -54,7 +54,7 @@ typedef enum OptionPlace
 extern void plshard_default_options(ClusterOptions *options);
 
 /*
- * Takes over one option, but not a partition.  Errors: HV00D where there is no such
+ * Takes over one option, but not a partition; an empty value is the default.  Errors: HV00D where there is no such
  * option in that place, 22023 for a wrong value.
  */
 extern void plshard_set_option(ClusterOptions *options, DefElem *option, OptionPlace place);

@@ -1,8 +1,8 @@
 /*
  * recorded_ddl.c
  *
- * Reads table plshard.ddl by an index scan with the newest snapshot, for
- * whoever owns the cluster.  Allocates in the current memory context.
+ * Reads table plshard.ddl by an index scan with the newest snapshot, whatever
+ * rights the caller has on it.  Allocates in the current memory context.
  */
 #include "postgres.h"
 
@@ -11,6 +11,7 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "compat.h"
+#include "node_values.h"
 #include "recorded_ddl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -37,10 +38,10 @@ ddl_table(void)
 	return table;
 }
 
-List *
-plshard_recorded_ddl(const ClusterMap *map)
+/* Calls visit(command, arg) for each command; a command is gone when it returns. */
+static void
+visit_commands(const ClusterMap *map, void (*visit) (const char *command, void *arg), void *arg)
 {
-	List	   *commands = NIL;
 	Relation	table = table_open(ddl_table(), AccessShareLock);
 	Oid			index_oid = plshard_primary_key_index(table);
 	Relation	index;
@@ -62,13 +63,49 @@ plshard_recorded_ddl(const ClusterMap *map)
 	{
 		bool		isnull;
 		Datum		command = heap_getattr(row, DDL_COMMAND, RelationGetDescr(table), &isnull);
+		char	   *copy;
 
 		Assert(!isnull);
-		commands = lappend(commands, TextDatumGetCString(command));
+		copy = TextDatumGetCString(command);
+		visit(copy, arg);
+		pfree(copy);
 	}
 	systable_endscan_ordered(scan);
 	UnregisterSnapshot(snapshot);
 	index_close(index, AccessShareLock);
 	table_close(table, AccessShareLock);
+}
+
+static void
+append_command(const char *command, void *arg)
+{
+	List	  **commands = arg;
+
+	*commands = lappend(*commands, pstrdup(command));
+}
+
+List *
+plshard_recorded_ddl(const ClusterMap *map)
+{
+	List	   *commands = NIL;
+
+	visit_commands(map, append_command, &commands);
 	return commands;
+}
+
+static void
+add_node_values(const char *command, void *arg)
+{
+	int		   *values = arg;
+
+	*values |= plshard_node_values_in(command);
+}
+
+int
+plshard_recorded_node_values(const ClusterMap *map)
+{
+	int			values = 0;
+
+	visit_commands(map, add_node_values, &values);
+	return values;
 }

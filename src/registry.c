@@ -162,7 +162,15 @@ evict(const RegistryRequest *request, char **message)
 		" WHERE cluster_id = $1 AND node_id = $2 AND state = 'active'",
 		1, types, values);
 	if (SPI_processed > 0)
+	{
+		const Oid	epoch_types[] = {INT4OID, INT8OID};
+		const Datum epoch_values[] = {values[0], Int64GetDatum(epoch + 1)};
+
+		run(request, SPI_OK_UPDATE,
+			"UPDATE plshard.node SET evicted_epoch = $3 WHERE cluster_id = $1 AND node_id = $2",
+			2, epoch_types, epoch_values);
 		set_epoch(request, epoch + 1);
+	}
 	return REGISTRY_DONE;
 }
 

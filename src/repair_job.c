@@ -24,6 +24,7 @@
 #include "locks.h"
 #include "miscadmin.h"
 #include "node_schema.h"
+#include "node_values.h"
 #include "pgtime.h"
 #include "recorded_ddl.h"
 #include "repair_epoch.h"
@@ -230,10 +231,10 @@ rebuild_schema(RepairJob *job, const PGresult *result)
 				   "SET LOCAL lock_timeout = 0;"
 				   "%s;"
 				   "SET LOCAL TimeZone = %s;"
-				   "%s",
+				   "%s; %s",
 				   CLEAR_TIMEOUT, job->shard_id, plshard_shard_schema(job->shard_id),
 				   quote_literal_cstr(pg_get_timezone_name(session_timezone)),
-				   path_command(job)),
+				   plshard_node_now_command(), path_command(job)),
 		  replay_next);
 }
 

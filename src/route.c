@@ -71,46 +71,38 @@ hash_keys(PlshardCall *call)
 }
 
 /* A hash value that the user gave as some integer type. */
-static uint32
+static int64
 integer_hash(PlshardCall *call, NullableDatum value)
 {
-	int64		hash;
-
 	if (value.isnull)
 		null_key_error(call, 0);
 	switch (call->function->hash_type)
 	{
 		case INT2OID:
-			return (uint32) (int32) DatumGetInt16(value.value);
+			return DatumGetInt16(value.value);
 		case INT4OID:
-			return (uint32) DatumGetInt32(value.value);
+			return DatumGetInt32(value.value);
 		default:
-			hash = DatumGetInt64(value.value);
-			if (hash < PG_INT32_MIN || hash > PG_INT32_MAX)
-				ereport(ERROR,
-						(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-						 errmsg("hash value " INT64_FORMAT " is out of range for type integer",
-								hash)));
-			return (uint32) (int32) hash;
+			return DatumGetInt64(value.value);
 	}
 }
 
-uint32 *
+int64 *
 plshard_eval_hashes(PlshardCall *call, uint64 *nhashes)
 {
 	PlshardFunction *function = call->function;
 	NullableDatum *values;
-	uint32	   *hashes;
+	int64	   *hashes;
 
 	if (function->run_on == RUN_ON_HASH)
 	{
-		hashes = palloc(sizeof(uint32));
-		*hashes = hash_keys(call);
+		hashes = palloc(sizeof(int64));
+		*hashes = (int32) hash_keys(call);
 		*nhashes = 1;
 		return hashes;
 	}
 	values = plshard_eval_rows(call, function->keys, nhashes);
-	hashes = palloc_extended(Max(*nhashes, 1) * sizeof(uint32), MCXT_ALLOC_HUGE);
+	hashes = palloc_extended(Max(*nhashes, 1) * sizeof(int64), MCXT_ALLOC_HUGE);
 	for (uint64 i = 0; i < *nhashes; i++)
 		hashes[i] = integer_hash(call, values[i]);
 	return hashes;
@@ -180,7 +172,7 @@ plshard_route(PlshardCall *call)
 {
 	PlshardFunction *function = call->function;
 	ClusterMap *map = call->map;
-	uint32	   *hashes;
+	int64	   *hashes;
 	uint64		nhashes;
 
 	if (map->nshards == 0)
@@ -200,8 +192,8 @@ plshard_route(PlshardCall *call)
 			hashes = plshard_eval_hashes(call, &nhashes);
 			make_room(call, nhashes);
 			for (uint64 i = 0; i < nhashes; i++)
-				add_target(call, plshard_cluster_shard_of_hash(map, (int32) hashes[i]), true,
-						   hashes[i]);
+				add_target(call, plshard_cluster_shard_of_hash(map, hashes[i]), true,
+						   (uint32) hashes[i]);
 			if (nhashes > 1)
 				fold_targets(call);
 			break;

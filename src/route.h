@@ -19,10 +19,10 @@ extern void plshard_route(PlshardCall *call);
 
 /*
  * The hash values of RUN ON hash(...), function(...) or an argument, in the
- * current memory context.  Expressions are being evaluated.  Errors: the first
- * two of those above.
+ * current memory context: int4 values, unless the cluster is static.  Expressions are
+ * being evaluated.  Errors: the first of those above.
  */
-extern uint32 *plshard_eval_hashes(PlshardCall *call, uint64 *nhashes);
+extern int64 *plshard_eval_hashes(PlshardCall *call, uint64 *nhashes);
 
 /* RUN ON as it counts on a map: left out, it means ANY on a cluster of partitions. */
 extern RunOnKind plshard_run_on(const PlshardFunction *function, const ClusterMap *map);

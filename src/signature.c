@@ -182,10 +182,6 @@ read_result(Signature *signature, PlshardFunction *function, Form_pg_proc proc,
 		return;
 	}
 
-	if (proc->prorettype == VOIDOID && proc->proretset)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("plshard functions cannot return a set of void")));
 	class = get_call_result_type(fcinfo, &type, &desc);
 	switch (class)
 	{

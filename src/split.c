@@ -180,7 +180,7 @@ take_apart(const PlshardCall *call, int nelements)
 	split->nelements = nelements;
 	split->elements = palloc(function->nsplits * sizeof(Datum *));
 	split->nulls = palloc(function->nsplits * sizeof(bool *));
-	for (int i = 0; nelements > 0 && i < function->nsplits; i++)
+	for (int i = 0; i < function->nsplits; i++)
 	{
 		const SplitValue *value = &function->splits[i];
 
@@ -284,7 +284,7 @@ assign_elements(PlshardCall *call, SplitCall *split)
 	old = MemoryContextSwitchTo(element.context);
 	for (n = 0; n < split->nelements; n++)
 	{
-		uint32	   *hashes;
+		int64	   *hashes;
 		uint64		nhashes;
 
 		CHECK_FOR_INTERRUPTS();
@@ -297,8 +297,8 @@ assign_elements(PlshardCall *call, SplitCall *split)
 		set_element(&element, split, n);
 		hashes = plshard_eval_hashes(&element, &nhashes);
 		for (uint64 i = 0; i < nhashes; i++)
-			assign(split, n, plshard_cluster_shard_of_hash(map, (int32) hashes[i]), true,
-				   hashes[i]);
+			assign(split, n, plshard_cluster_shard_of_hash(map, hashes[i]), true,
+				   (uint32) hashes[i]);
 	}
 	MemoryContextSwitchTo(old);
 	error_context_stack = callback.previous;
@@ -346,6 +346,8 @@ plshard_route_split(PlshardCall *call)
 	int			nelements = check_arrays(call);
 	SplitCall  *split;
 
+	if (nelements == 0)
+		return true;			/* nothing to call anybody for */
 	switch (plshard_run_on(call->function, call->map))
 	{
 		case RUN_ON_NONE:
@@ -361,7 +363,7 @@ plshard_route_split(PlshardCall *call)
 
 	split = take_apart(call, nelements);
 	split->parts = palloc0(call->map->nshards * sizeof(ShardPart));
-	split->room = Max(nelements, 1);
+	split->room = nelements;
 	split->assignments = MemoryContextAllocHuge(call->context, split->room * sizeof(Assignment));
 	assign_elements(call, split);
 	make_targets(call, split);

@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "node_schema.h"
 #include "node_settings.h"
+#include "node_values.h"
 #include "pump.h"
 #include "remote_error.h"
 #include "remote_xact.h"
@@ -47,6 +48,7 @@ plshard_begin_execution(Execution *e, ClusterMap *map)
 	e->map = map;
 	e->number = ++call_number;
 	e->old_epoch_node = -1;
+	e->first_ids = NULL;
 }
 
 void
@@ -82,17 +84,20 @@ add_conn(Execution *e, NodeConn *conn)
 			e->conns = palloc(e->conns_size * sizeof(NodeConn *));
 			e->probe_at = palloc(e->conns_size * sizeof(Deadline));
 			e->silences = palloc(e->conns_size * sizeof(int));
+			e->lock_waits = palloc(e->conns_size * sizeof(LockWait));
 		}
 		else
 		{
 			e->conns = repalloc(e->conns, e->conns_size * sizeof(NodeConn *));
 			e->probe_at = repalloc(e->probe_at, e->conns_size * sizeof(Deadline));
 			e->silences = repalloc(e->silences, e->conns_size * sizeof(int));
+			e->lock_waits = repalloc(e->lock_waits, e->conns_size * sizeof(LockWait));
 		}
 	}
 	e->conns[e->nconns] = conn;
 	e->probe_at[e->nconns] = NO_DEADLINE;
 	e->silences[e->nconns] = 0;
+	memset(&e->lock_waits[e->nconns], 0, sizeof(LockWait));
 	e->nconns++;
 	conn->in_use = GetCurrentTransactionNestLevel();
 }
@@ -215,6 +220,7 @@ send_task(Execution *e, Task *task)
 	bool		in_block = false;
 	bool		alone = plshard_writes_alone(e, conn);
 	int64		shard_id = path_of(e, task);
+	int			place = find_conn(e, conn);
 	bool		set;
 
 	if (e->one_shot && (conn->read_only != 1 ||
@@ -223,7 +229,8 @@ send_task(Execution *e, Task *task)
 	task->state = TASK_SENT;
 	task->synced = false;
 	task->sent = true;
-	e->probe_at[find_conn(e, conn)] = deadline_in(e->map->options.node_timeout);
+	e->probe_at[place] = deadline_in(e->map->options.node_timeout);
+	memset(&e->lock_waits[place], 0, sizeof(LockWait));
 
 	if (alone)
 		task->savepoint = 0;
@@ -272,6 +279,8 @@ send_task(Execution *e, Task *task)
 	{
 		const RemoteQuery *query = query_of(e);
 
+		if (e->is_write && !plshard_is_static(e->map))
+			plshard_send_node_values(e, task);
 		plshard_conn_send_prepared(conn, query->id, shard_id, query->sql, query->nparams,
 								   query->param_types, e->request->targets[task->target].params,
 								   e->map->options.disable_binary ? 0 : query->result_format,
@@ -330,8 +339,8 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 		task->state = TASK_NOT_RUN;
 	else
 	{
-		task->state = TASK_ERROR;
-		task->lock_expired = pending->kind == PENDING_LOCK && sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+		task->state = pending->kind == PENDING_CALL && sqlstate == SQLSTATE_OUT_OF_IDS ?
+			TASK_OUT_OF_IDS : TASK_ERROR;
 		task->conn->result = NULL;	/* ours now */
 		task->error = plshard_own_result(error);
 		if (e->one_shot && sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED &&
@@ -599,23 +608,29 @@ watch_clock(Execution *e)
 	{
 		NodeConn   *conn = e->conns[i];
 		Deadline	suspicious;
+		const char *description;
 		int			node;
 
 		if (conn->state == CONN_CONNECTING)
 		{
-			int			connect_timeout = plshard_connect_timeout(&e->map->options);
-			Deadline	limit = conn->last_heard + (Deadline) connect_timeout * 1000;
+			Deadline	limit = conn->last_heard + (Deadline) conn->connect_timeout * 1000;
 
 			if (deadline_passed(limit))
 			{
 				give_up(conn, "timeout expired");
-				conn->condemned = connect_timeout >= e->map->options.node_timeout;
+				conn->condemned = conn->connect_timeout >= e->map->options.node_timeout;
 			}
 			else
 				wake = deadline_min(wake, limit);
 		}
 		if (conn->state != CONN_READY || !plshard_conn_awaited(conn))
 			continue;
+
+		description = plshard_look_for_deadlock(&e->lock_waits[i], conn, e->deadline);
+		if (description)
+			e->deadlock = description;
+		wake = deadline_min(wake, e->lock_waits[i].look_at);
+
 		/* a read with a TIMEOUT leaves a placement in time for the next one by itself */
 		if (!e->is_write && e->timeout > 0 && !e->request->any_shard)
 			continue;
@@ -654,9 +669,23 @@ reject_empty_node(NodeConn *conn)
 	conn->condemned = true;
 }
 
+/* Somebody has to give up in a deadlock, and it is us: our waits have been cancelled. */
+static void
+end_deadlock(Execution *e)
+{
+	for (int i = 0; i < e->ntasks; i++)
+	{
+		const Task *task = &e->tasks[i];
+
+		if (task->state == TASK_ERROR && plshard_result_sqlstate(task->error) == ERRCODE_QUERY_CANCELED)
+			plshard_throw_deadlock(e->deadlock);
+	}
+	e->deadlock = NULL;			/* it was over before */
+}
+
 /* Runs all tasks that are not held until each has ended. */
-void
-plshard_drive(Execution *e)
+static void
+drive_all(Execution *e)
 {
 	for (;;)
 	{
@@ -691,6 +720,14 @@ plshard_drive(Execution *e)
 }
 
 void
+plshard_drive(Execution *e)
+{
+	drive_all(e);
+	if (e->deadlock)
+		end_deadlock(e);
+}
+
+void
 plshard_throw_task_error(const Execution *e, const Task *task)
 {
 	RemoteErrorContext where = where_of(e, task);
@@ -699,14 +736,6 @@ plshard_throw_task_error(const Execution *e, const Task *task)
 	if (plshard_result_sqlstate(task->error) == ERRCODE_QUERY_CANCELED &&
 		deadline_passed(e->deadline))
 		plshard_throw_timeout(e);
-	if (task->lock_expired)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
-				 errmsg("could not lock shard " INT64_FORMAT " on node \"%s\" within %d seconds",
-						e->map->shards[task->shard].id, e->map->nodes[task->node].name,
-						LOCK_WAIT_LIMIT),
-				 errdetail("This transaction holds other locks: it may wait for one that waits for it."),
-				 errhint("Try the transaction again.")));
 	plshard_report_result(ERROR, task->error, &where);
 	pg_unreachable();
 }

@@ -11,6 +11,7 @@
 
 #include "compat.h"
 #include "connection.h"
+#include "deadlock.h"
 #include "execute.h"
 #include "nodes/bitmapset.h"
 #include "result.h"
@@ -24,6 +25,7 @@ typedef enum TaskState
 	TASK_DONE,
 	TASK_LOCKED_OUT,			/* its locks were not free at once */
 	TASK_OLD_EPOCH,
+	TASK_OUT_OF_IDS,			/* it needs more of plshard_node.unique_id()'s */
 	TASK_STALE_PLAN,			/* the prepared statement must be made anew */
 	TASK_NOT_RUN,				/* another task's error on its connection came first */
 	TASK_ERROR,					/* the node's error is in "error" */
@@ -53,7 +55,6 @@ typedef struct Task
 	PGresult   *result;			/* a write's rows, until all replicas agree; of those that
 								 * are not delivered, maybe not all: see plshard_find_difference */
 	PGresult   *error;
-	bool		lock_expired;	/* the error is that a lock took too long */
 	bool		committed;		/* one-shot: COMMIT has answered so */
 	Deadline	deadline;		/* of this attempt */
 } Task;
@@ -81,6 +82,9 @@ typedef struct Execution
 	NodeConn  **conns;			/* of all tasks, each once */
 	Deadline   *probe_at;		/* for each of them: when silence becomes suspicious */
 	int		   *silences;		/* how often it was found alive after all */
+	LockWait   *lock_waits;		/* for each of them: does it wait in a deadlock */
+	const char *deadlock;		/* describes the one that this call has to give up for */
+	int64	   *first_ids;		/* of each target's block, or 0; see node_values.c */
 	bool		expired;		/* the time is over, shards that are missing are skipped */
 	bool		one_shot_refused;	/* the node does not take it as such */
 	bool		one_shot;		/* the call is sent with all that commits it on its only node */

@@ -9,8 +9,8 @@
  * The generator's number is drawn by the strong random source when the shared
  * memory is set up, that is at each start of the front's server.
  *
- * Within a front: all backends, of all its databases, take the slot
- * max(last slot + 1, now) from one atomic word in shared memory, so no slot is
+ * Within a front: all backends, of all its databases, take the slot (or as many
+ * as they need, one after the other) max(last slot + 1, now) from one atomic word in shared memory, so no slot is
  * given twice, also when the clock steps back; the numbers of a front ascend
  * in the order in which they were taken.  125,000 a second can be had on end;
  * a faster burst moves the slots ahead of the clock, which then catches up.
@@ -30,9 +30,9 @@
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "unique_id.h"
 #include "utils/timestamp.h"
 
-#define GENERATOR_BITS 15
 #define SLOT_MICROSECONDS 8
 
 /* 2024-01-01 00:00 UTC in PostgreSQL's microseconds since 2000-01-01 */
@@ -73,8 +73,8 @@ shared_state(void)
 	return state;
 }
 
-Datum
-plshard_unique_id(PG_FUNCTION_ARGS)
+int64
+plshard_take_unique_ids(int n)
 {
 	UniqueIdState *state = shared_state();
 	int64		now = (GetCurrentTimestamp() - ID_EPOCH) / SLOT_MICROSECONDS;
@@ -85,6 +85,12 @@ plshard_unique_id(PG_FUNCTION_ARGS)
 	{
 		/* a clock before 2024 counts on from 1 */
 		slot = Max((int64) last + 1, now);
-	} while (!pg_atomic_compare_exchange_u64(&state->last_slot, &last, slot));
-	PG_RETURN_INT64((int64) (slot << GENERATOR_BITS | state->generator));
+	} while (!pg_atomic_compare_exchange_u64(&state->last_slot, &last, slot + n - 1));
+	return (int64) (slot << GENERATOR_BITS | state->generator);
+}
+
+Datum
+plshard_unique_id(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(plshard_take_unique_ids(1));
 }

@@ -12,6 +12,7 @@
 #include "health.h"
 #include "miscadmin.h"
 #include "node_schema.h"
+#include "node_values.h"
 #include "registry.h"
 #include "remote_xact.h"
 #include "remote_error.h"
@@ -221,6 +222,12 @@ settle_write(Execution *e)
 		if (e->tasks[i].state == TASK_OLD_EPOCH)
 		{
 			e->old_epoch_node = e->tasks[i].node;
+			return WRITE_RESTART;
+		}
+		if (e->tasks[i].state == TASK_OUT_OF_IDS)
+		{
+			if (!plshard_raise_id_limit(e))
+				plshard_throw_task_error(e, &e->tasks[i]);
 			return WRITE_RESTART;
 		}
 	}

@@ -11,22 +11,12 @@
 #include "postgres.h"
 
 #include "catalog/pg_type_d.h"
-#include "common/hashfn.h"
 #include "locks.h"
-#include "miscadmin.h"
-#include "node_schema.h"
 #include "port/pg_bswap.h"
-#include "remote_xact.h"
 #include "write_locks.h"
 
 /* Many keys in one transaction take the whole shard: the lock table is finite. */
 #define MAX_KEY_LOCKS 100
-
-/*
- * Milliseconds that are added at random to LOCK_WAIT_LIMIT, so that of two that wait
- * for each other on different nodes, which neither node sees, one goes on.
- */
-#define LOCK_WAIT_SPREAD 3000
 
 /*
  * Where a shard has a single active placement, nothing needs to order the writers of
@@ -71,7 +61,7 @@ static const int binary_formats[3] = {1, 1, 1};
 
 static void
 send_statement(Task *task, uint64 id, int64 shard_id, const char *sql, int nparams,
-			   const uint64 *numbers)
+			   const uint64 *numbers, PendingKind kind)
 {
 	uint64		bytes[3];
 	const char *values[3] = {(char *) &bytes[0], (char *) &bytes[1], (char *) &bytes[2]};
@@ -80,7 +70,7 @@ send_statement(Task *task, uint64 id, int64 shard_id, const char *sql, int npara
 	for (int i = 0; i < nparams; i++)
 		bytes[i] = pg_hton64(numbers[i]);
 	plshard_conn_send_prepared(task->conn, id, shard_id, sql, nparams, int8_types, &params, 1,
-							   PENDING_LOCK, task, 0, false);
+							   kind, task, 0, false);
 }
 
 /*
@@ -101,7 +91,7 @@ try_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 					   "ELSE plshard_node.epoch_is_old() END "
 					   "ELSE plshard_node.lock_not_taken() END",
 					   lock_sql[mode].try, task->conn->epoch_sequence);
-	send_statement(task, QUERY_LOCK + mode, shard_id, sql, lock_sql[mode].nparams + 1, numbers);
+	send_statement(task, QUERY_LOCK + mode, shard_id, sql, lock_sql[mode].nparams + 1, numbers, PENDING_LOCK);
 }
 
 static void
@@ -110,26 +100,14 @@ wait_for_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 {
 	const uint64 numbers[2] = {shard_lock, key_lock};
 	const uint64 epoch[1] = {(uint64) e->map->epoch};
-	bool		limited = plshard_remote_xact_has_writes();
 
-	if (limited)
-	{
-		char		sql[64];
-
-		snprintf(sql, sizeof(sql), "SET LOCAL lock_timeout = %d",
-				 LOCK_WAIT_LIMIT * 1000 +
-				 (int) (murmurhash32(MyProcPid ^ (uint32) e->number) % LOCK_WAIT_SPREAD));
-		plshard_conn_send_plain(task->conn, sql, PENDING_SETTING, task, 0, false);
-	}
 	send_statement(task, QUERY_WAIT_LOCK + mode, shard_id, lock_sql[mode].wait,
-				   lock_sql[mode].nparams, numbers);
-	if (limited)
-		plshard_conn_send_plain(task->conn, "SET LOCAL lock_timeout = DEFAULT",
-								PENDING_SETTING, task, 0, false);
+				   lock_sql[mode].nparams, numbers, PENDING_LOCK_WAIT);
+	plshard_conn_send_flush(task->conn);	/* so that we know what it waits for */
 	send_statement(task, QUERY_EPOCH, shard_id,
 				   psprintf("SELECT CASE WHEN last_value <= $1 THEN true "
 							"ELSE plshard_node.epoch_is_old() END FROM %s",
-							task->conn->epoch_sequence), 1, epoch);
+							task->conn->epoch_sequence), 1, epoch, PENDING_LOCK);
 }
 
 void

@@ -16,7 +16,4 @@
  */
 extern void plshard_send_locks(const Execution *e, Task *task);
 
-/* How long a transaction that holds other locks waits for one, in seconds. */
-#define LOCK_WAIT_LIMIT 10
-
 #endif							/* PLSHARD_WRITE_LOCKS_H */

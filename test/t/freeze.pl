@@ -210,6 +210,22 @@ SQL
 is($s->sql('SELECT count_any(100)'), 4, 'RUN ON ANY draws from all partitions');
 $c->freeze(2);
 is_fine($s->try('SELECT count_any(100)'), 3, '... also while one hangs');
+
+#
+# How long connecting to a node that hangs takes: an option, also in a connection string
+#
+$s->sql("ALTER SERVER part OPTIONS (SET node_timeout '20 s', SET p1 '" . $c->conninfo(2) . " connect_timeout=1')");
+$s->sql(<<'SQL');
+CREATE FUNCTION port_of_p1() RETURNS int LANGUAGE plshard STABLE AS
+	$$ CLUSTER 'part'; RUN ON 1; SELECT current_setting('port')::int; $$;
+SQL
+$r = $s->try('SELECT port_of_p1()');
+is($r->{sqlstate}, '08006', 'connect_timeout of a connection string');
+cmp_ok($r->{seconds}, '<', 15, '... is heeded');
+$s->sql("ALTER SERVER part OPTIONS (ADD connect_timeout '500 ms', SET p1 '" . $c->conninfo(2) . "')");
+$r = $s->try('SELECT port_of_p1()');
+is($r->{sqlstate}, '08006', 'connect_timeout of a static cluster');
+cmp_ok($r->{seconds}, '<', 15, '... is heeded');
 $c->thaw(2);
 
 $_->quit foreach $s, $in_block, $cancelled, $reader, $savepoint, $undone, $undone2;

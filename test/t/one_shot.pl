@@ -112,14 +112,26 @@ sub shape_of_log
 	return "unexpected: $log";
 }
 
-sub shape
+sub log_of
 {
 	my ($sql) = @_;
 	$sql =~ s/%k/'key' . ++$n/ge;
 	my ($out, $err);
 	local $ENV{PGOPTIONS} = '-c plshard.log_remote_commands=on';
 	$c->front->psql('postgres', $sql, stdout => \$out, stderr => \$err, on_error_stop => 0);
-	return shape_of_log($err);
+	return $err;
+}
+
+sub shape { return shape_of_log(log_of(@_)); }
+
+# Round trips: what was sent before the call's own notice has come, and what after it;
+# of a session that has its connections.
+sub trips
+{
+	my ($sql) = @_;
+	my (undef, $log) = split /NOTICE:  warm/, log_of("$sql; DO \$\$ BEGIN RAISE NOTICE 'warm'; END \$\$; $sql"), 2;
+	return join ' then ', map { my %sent; $sent{$_}++ foreach /node (n\d): /g; join '+', sort keys %sent }
+	  grep { /node n\d: / } split /NOTICE:  putting/, $log;
 }
 
 # The same of a script that pgbench runs, in its mode.
@@ -320,5 +332,29 @@ CREATE FUNCTION say_int(k text) RETURNS int LANGUAGE plshard AS $$ CLUSTER 'l'; 
 SQL
 is(shape(q{SELECT say_text('%k')}), 'in a block', 'text of a database with another encoding');
 is(shape(q{SELECT say_int('%k')}), 'one-shot', '... and a number');
+
+#
+# Round trips
+#
+$c->sql(sprintf <<'SQL', map { $c->conninfo($_) } 1, 2);
+SELECT plshard.create_cluster('r');
+ALTER SERVER r OPTIONS (ADD commit 'fast');
+SELECT plshard.add_node('r', 'n1', '%s');
+SELECT plshard.add_node('r', 'n2', '%s');
+SELECT plshard.create_shards('r', 1, 2);
+SELECT plshard.deploy('r', $$
+	CREATE FUNCTION f(k text) RETURNS int LANGUAGE plpgsql AS 'BEGIN RAISE NOTICE ''putting''; RETURN 1; END';
+	CREATE FUNCTION g(k text) RETURNS int STABLE LANGUAGE plpgsql AS 'BEGIN RAISE NOTICE ''putting''; RETURN 1; END';
+$$);
+CREATE FUNCTION f(k text) RETURNS int LANGUAGE plshard AS $$ CLUSTER 'r'; RUN ON hash(k); $$;
+CREATE FUNCTION g(k text) RETURNS int STABLE LANGUAGE plshard AS $$ CLUSTER 'r'; RUN ON hash(k); $$;
+SQL
+like(trips(q{SELECT g('%k')}), qr/^n\d$/, 'a read: one round trip');
+like(trips(q{SELECT put('%k', 1)}), qr/^n\d$/, 'a one-shot write: one');
+like(trips(q{CALL put_proc('%k', 1)}), qr/^n\d$/, '... and CALL');
+like(trips(q{BEGIN; SELECT put('%k', 1); COMMIT}), qr/^(n\d) then \1$/, 'a write in a transaction: one, and one for the commit');
+is(trips(q{SELECT f('%k')}), 'n1+n2 then n1+n2', 'with two replicas, fast: one to both, and one for the commit');
+$n -= 6;						# no keys: those of f and g, and the two before
+written('counting round trips');
 
 done_testing();

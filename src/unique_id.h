@@ -1,0 +1,20 @@
+/*
+ * unique_id.h
+ *
+ * Numbers that no other call gets, on any front.
+ */
+#ifndef PLSHARD_UNIQUE_ID_H
+#define PLSHARD_UNIQUE_ID_H
+
+#include "postgres.h"
+
+/* The lower bits of an id say which front's server has made it. */
+#define GENERATOR_BITS 15
+
+/* From an id of a block to the next one. */
+#define UNIQUE_ID_STEP (INT64CONST(1) << GENERATOR_BITS)
+
+/* Takes a block of n > 0 ids; the first one.  Errors: 53200 without shared memory. */
+extern int64 plshard_take_unique_ids(int n);
+
+#endif							/* PLSHARD_UNIQUE_ID_H */
