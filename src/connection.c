@@ -17,6 +17,8 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "node_schema.h"
+#include "node_settings.h"
+#include "pgtime.h"
 #include "remote_error.h"
 #include "session_key.h"
 #include "settings.h"
@@ -25,10 +27,13 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
+/* A literal in a statement is read when it is prepared, under the settings of then. */
 typedef struct StatementKey
 {
 	uint64		id;
 	int64		shard_id;
+	const void *timezone;		/* of a call's statement */
+	int64		date_order;
 } StatementKey;
 
 typedef struct PreparedStatement
@@ -55,8 +60,9 @@ typedef struct PreparedStatement
 static HTAB *connections = NULL;
 
 /*
- * What is asked and set on every session of ours, in one round trip.  %s is whether
- * the node has the cluster's objects: without them it has lost its data.  Text travels as
+ * What is asked and set on every session of ours, in one round trip.  The %s are: whether
+ * the node has the cluster's objects (without them it has lost its data); the
+ * session's key; the order of day, month and year.  Text travels as
  * the same on both sides; nothing is written unless a write says so; a session
  * whose front has gone ends soon, also while it computes.
  */
@@ -65,9 +71,15 @@ static const char setup_sql[] =
 "%s, %s, "
 "pg_catalog.set_config('default_transaction_read_only', 'on', false), "
 "pg_catalog.set_config('default_transaction_isolation', 'read committed', false), "
-"pg_catalog.set_config('datestyle', 'ISO', false), "
+"pg_catalog.set_config('datestyle', 'ISO, %s', false), "
 "pg_catalog.set_config('intervalstyle', 'postgres', false), "
 "pg_catalog.set_config('extra_float_digits', '3', false), "
+"pg_catalog.set_config('bytea_output', 'hex', false), "
+"pg_catalog.set_config('lc_monetary', 'C', false), "
+"pg_catalog.set_config('array_nulls', 'on', false), "
+"pg_catalog.set_config('xmloption', 'content', false), "
+"pg_catalog.set_config('standard_conforming_strings', 'on', false), "
+"pg_catalog.set_config('client_min_messages', 'notice', false), "
 "pg_catalog.set_config('client_connection_check_interval', '500ms', false), "
 "pg_catalog.set_config('tcp_keepalives_idle', '10', false), "
 "pg_catalog.set_config('tcp_keepalives_interval', '5', false), "
@@ -448,7 +460,9 @@ begin_setup(NodeConn *conn)
 	sql = psprintf(setup_sql, conn->epoch_sequence == NULL ? "true" :
 				   psprintf("pg_catalog.to_regclass(%s) IS NOT NULL",
 							quote_literal_cstr(conn->epoch_sequence)),
-				   plshard_session_key_sql());
+				   plshard_session_key_sql(), plshard_date_order_name(DateOrder));
+	conn->date_order = DateOrder;
+	conn->changed_date_order = false;
 	plshard_conn_send_plain(conn, sql, PENDING_SETUP, NULL, 0, false);
 	pfree(sql);
 	plshard_conn_send_sync(conn, NULL);
@@ -495,10 +509,23 @@ is_fatal(const PGresult *result)
 	return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
+static StatementKey
+statement_key(uint64 id, int64 shard_id)
+{
+	StatementKey key = {id, shard_id, NULL, 0};
+
+	if (id >= FIRST_FUNCTION_QUERY)
+	{
+		key.timezone = session_timezone;
+		key.date_order = DateOrder;
+	}
+	return key;
+}
+
 static PreparedStatement *
 find_statement(NodeConn *conn, uint64 id, int64 shard_id)
 {
-	StatementKey key = {id, shard_id};
+	StatementKey key = statement_key(id, shard_id);
 
 	return hash_search(conn->statements, &key, HASH_FIND, NULL);
 }
@@ -735,9 +762,8 @@ static PreparedStatement *
 prepare(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 		int nparams, const Oid *types, void *owner, int number)
 {
-	StatementKey key = {id, shard_id};
+	StatementKey key = statement_key(id, shard_id);
 	PreparedStatement *statement;
-	bool		found;
 	char		name[40];
 
 	/* our own few come before all else in a transaction, where DEALLOCATE may not */
@@ -746,8 +772,7 @@ prepare(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 	if (conn->state != CONN_READY)
 		return NULL;
 	reserve_pending(conn, 1);
-	statement = hash_search(conn->statements, &key, HASH_ENTER, &found);
-	Assert(!found);
+	statement = hash_search(conn->statements, &key, HASH_ENTER, NULL);
 	statement->name = ++conn->next_name;
 	statement->prepared = false;
 	dlist_push_head(&conn->lru, &statement->node);
@@ -769,6 +794,7 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 						   void *owner, int number, bool row_mode)
 {
 	PreparedStatement *statement;
+	bool		reused;
 	char		name[40];
 
 	if (conn->state != CONN_READY)
@@ -781,6 +807,7 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 		shard_id = NO_SHARD;
 		statement = find_statement(conn, id, shard_id);
 	}
+	reused = statement != NULL;
 	if (statement == NULL)
 	{
 		statement = prepare(conn, id, shard_id, sql, nparams, types, owner, number);
@@ -802,7 +829,7 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 		lost_by_libpq(conn);
 		return;
 	}
-	push_pending(conn, kind, owner, number, row_mode);
+	push_pending(conn, kind, owner, number, row_mode)->reused = reused;
 }
 
 void
@@ -850,15 +877,16 @@ plshard_conn_send_sync(NodeConn *conn, void *owner)
 void
 plshard_conn_forget_statement(NodeConn *conn, uint64 id, int64 shard_id)
 {
-	const int64 shards[] = {shard_id, NO_SHARD};
+	HASH_SEQ_STATUS status;
+	PreparedStatement *statement;
 
 	if (conn->state != CONN_READY)
 		return;
-	for (int i = 0; i < lengthof(shards); i++)
+	hash_seq_init(&status, conn->statements);
+	while ((statement = hash_seq_search(&status)) != NULL)
 	{
-		PreparedStatement *statement = find_statement(conn, id, shards[i]);
-
-		if (statement && statement->prepared)
+		if (statement->key.id == id && statement->prepared &&
+			(statement->key.shard_id == shard_id || statement->key.shard_id == NO_SHARD))
 			remove_statement(conn, statement);
 	}
 }

@@ -42,6 +42,7 @@ typedef struct Pending
 	bool		row_mode_set;
 	bool		answered;		/* a result has come; NULL ends it */
 	struct PreparedStatement *statement;	/* PENDING_PREPARE */
+	bool		reused;			/* its statement was prepared for an earlier command */
 	const char *notices_for;	/* the function whose notices are passed on; NULL: none are */
 } Pending;
 
@@ -114,6 +115,8 @@ typedef struct NodeConn
 	bool		was_writable;	/* it has been off */
 	int			statement_timeout;	/* ms; 0 the session's own, -1 unknown */
 	const void *timezone;		/* the front's that was set; NULL unknown */
+	int			date_order;		/* the same; -1 unknown */
+	bool		changed_date_order;	/* since the session was set up */
 
 	/* prepared statements */
 	struct HTAB *statements;
@@ -143,11 +146,11 @@ typedef enum BuiltinQuery
 	QUERY_PATH = 1,				/* one for each shard */
 	QUERY_READ_WRITE,
 	QUERY_COMMIT,
-	QUERY_BEGIN = 10,			/* one for each isolation level and mode */
 	QUERY_LOCK = 20,			/* one for each LockMode and shard; so are the next */
 	QUERY_WAIT_LOCK = 30,
 	QUERY_EPOCH = 40,			/* one for each shard; so is the next */
 	QUERY_NODE_VALUES,
+	QUERY_BEGIN = 50,			/* one for each isolation level and mode */
 	FIRST_FUNCTION_QUERY = 100
 } BuiltinQuery;
 
@@ -235,6 +238,8 @@ plshard_conn_forget_settings(NodeConn *conn)
 	if (conn->was_writable)
 		conn->read_only = -1;
 	conn->timezone = NULL;
+	if (conn->changed_date_order)
+		conn->date_order = -1;
 }
 
 /*

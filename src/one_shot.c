@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
+#include "optimizer/optimizer.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "utils/portal.h"
@@ -22,7 +23,7 @@
 static bool
 plan_is_call(const Plan *plan, const Node *call)
 {
-	if (plan == NULL || call == NULL || plan->qual != NIL || plan->lefttree != NULL ||
+	if (call == NULL || !IsA(call, FuncExpr) || plan->qual != NIL || plan->lefttree != NULL ||
 		plan->initPlan != NIL)
 		return false;
 
@@ -50,6 +51,13 @@ plan_is_call(const Plan *plan, const Node *call)
 	return false;
 }
 
+/* Evaluating the arguments could otherwise do what fails when the front commits. */
+static bool
+arguments_do_nothing(const FuncExpr *call)
+{
+	return !contain_volatile_functions((Node *) call->args);
+}
+
 static bool
 statement_is_call(const PlannedStmt *statement, FunctionCallInfo fcinfo)
 {
@@ -59,12 +67,14 @@ statement_is_call(const PlannedStmt *statement, FunctionCallInfo fcinfo)
 
 		/* the tree that runs is a copy */
 		return IsA(call, CallStmt) && call->funcexpr->funcid == fcinfo->flinfo->fn_oid &&
+			arguments_do_nothing(call->funcexpr) &&
 			fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
 			!((CallContext *) fcinfo->context)->atomic;
 	}
 	return statement->commandType == CMD_SELECT && !statement->hasModifyingCTE &&
 		statement->rowMarks == NIL && statement->subplans == NIL &&
-		plan_is_call(statement->planTree, fcinfo->flinfo->fn_expr);
+		plan_is_call(statement->planTree, fcinfo->flinfo->fn_expr) &&
+		arguments_do_nothing((FuncExpr *) fcinfo->flinfo->fn_expr);
 }
 
 /*
@@ -99,7 +109,8 @@ plshard_is_whole_transaction(FunctionCallInfo fcinfo)
 		return false;
 
 	if (IsInTransactionBlock(true) || IsolationUsesXactSnapshot() ||
-		TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		TransactionIdIsValid(GetTopTransactionIdIfAny()) ||
+		(MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE))
 		return false;
 
 	/* the simple protocol has no cached plan */

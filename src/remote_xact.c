@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "commands/tablecmds.h"
 #include "conninfo.h"
 #include "miscadmin.h"
 #include "remote_commit.h"
@@ -38,7 +39,8 @@ static const char *
 begin_sql(void)
 {
 	if (XactIsoLevel == XACT_SERIALIZABLE)
-		return XactReadOnly ? "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY" :
+		return XactReadOnly && XactDeferrable ? "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE" :
+			XactReadOnly ? "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY" :
 			"BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE";
 	if (IsolationUsesXactSnapshot())
 		return XactReadOnly ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" :
@@ -80,7 +82,8 @@ plshard_xact_open(NodeConn *conn, bool write, uint64 call, void *owner)
 		conn->xact_wrote = false;
 		conn->xact_must_commit = false;
 		conn->nkey_locks = 0;
-		plshard_conn_send_prepared(conn, QUERY_BEGIN + XactIsoLevel * 2 + XactReadOnly, 0, begin_sql(),
+		plshard_conn_send_prepared(conn, QUERY_BEGIN + XactIsoLevel * 4 + XactReadOnly * 2 + XactDeferrable,
+								   0, begin_sql(),
 								   0, NULL, NULL, 0, PENDING_XACT, owner, 0, false);
 	}
 	while (conn->xact_depth < level && conn->state == CONN_READY)
@@ -226,7 +229,11 @@ xact_callback(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 			if (any_open)
+			{
+				/* what they may fail with must come before the nodes commit */
+				PreCommit_on_commit_actions();
 				plshard_commit_remote(written);
+			}
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			if (any_open)

@@ -318,10 +318,15 @@ error_is_from(const PGresult *error, const char *function)
 static bool
 plan_is_stale(const Pending *pending, const PGresult *error, int sqlstate)
 {
-	if (pending->kind != PENDING_CALL)
+	const char *message = PQresultErrorField(error, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (pending->kind != PENDING_CALL || !pending->reused)
 		return false;
 	return sqlstate == ERRCODE_UNDEFINED_PSTATEMENT ||
-		(sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED && error_is_from(error, "RevalidateCachedQuery"));
+		(sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED && error_is_from(error, "RevalidateCachedQuery")) ||
+		/* a type in it was dropped: nothing else tells its plans */
+		(sqlstate == ERRCODE_INTERNAL_ERROR && message &&
+		 strncmp(message, "cache lookup failed", 19) == 0);
 }
 
 static void
@@ -351,7 +356,7 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 			task->state = TASK_STALE_PLAN;
 			return;
 		}
-		if (e->request && plan_is_stale(pending, error, sqlstate))
+		if (e->request && task->nrows == 0 && plan_is_stale(pending, error, sqlstate))
 		{
 			plshard_conn_forget_statement(task->conn, query_of(e)->id, path_of(e, task));
 			/* without a savepoint to go back to it remains an error */

@@ -199,6 +199,8 @@ is(shape($_->[1]), 'in a block', $_->[0]) foreach (
 	[ 'WITH' => q{WITH w AS (INSERT INTO here VALUES (1) RETURNING v) SELECT put('%k', v) FROM w} ],
 	[ 'a trigger' => q{INSERT INTO with_trigger VALUES ('%k')} ],
 	[ 'a local write in the arguments' => q{SELECT put('%k' || left(insert_here(), 0), 1)} ],
+	[ 'a volatile function in the arguments' => q{SELECT put('%k', (random() * 0)::int)} ],
+	[ '... of a procedure' => q{CALL put_proc('%k', (random() * 0)::int)} ],
 	[ 'SERIALIZABLE' => q{SET default_transaction_isolation = 'serializable'; SELECT put('%k', 1)} ],
 	[ 'REPEATABLE READ' => q{SET default_transaction_isolation = 'repeatable read'; SELECT put('%k', 1)} ],
 );
