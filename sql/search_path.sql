@@ -31,6 +31,9 @@ SELECT plshard.add_node('c', 'n3', :'node3');
 SELECT plshard.drop_node('c', 'n3');
 SELECT plshard.create_shards('c', 4, 2);
 SELECT plshard.deploy('c', 'CREATE TABLE plain (k text PRIMARY KEY, v int)');
+SELECT plshard.deploy('c', 'CREATE TABLE valued (k text PRIMARY KEY, at timestamptz DEFAULT plshard_node.now(), id bigint DEFAULT plshard_node.unique_id())');
+CREATE FUNCTION public.put_valued(k text) RETURNS bool LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON hash(k); INSERT INTO valued (k) VALUES (k) RETURNING at IS NOT NULL AND id IS NOT NULL AS valued; $$;
+SELECT public.put_valued('a');
 SELECT plshard.table_definition('public.item');
 SELECT plshard.table_definition('evil.item');
 SELECT plshard.distribute_table('public.item', 'k', 'c');
@@ -59,23 +62,28 @@ SELECT pg_catalog.count(*) FROM plshard.distributed_tables;
 SELECT pg_catalog.bool_and(consistent) FROM plshard.verify('c');
 UPDATE plshard.placement SET state = 'inactive' WHERE position OPERATOR(pg_catalog.=) 1;
 SELECT plshard.repair(10000, 'n1', 'n2');
+SET client_min_messages = warning;
 SELECT rows IS NOT NULL AS repaired FROM plshard.repair_cluster('c');
 SELECT pg_catalog.bool_and(consistent) FROM plshard.verify('c');
+SELECT pg_catalog.count(*) FROM plshard.in_doubt UNION ALL SELECT pg_catalog.count(*) FROM plshard.recover('c')
+	UNION ALL SELECT pg_catalog.count(*) FROM plshard.forget_front('00000000-0000-0000-0000-000000000001');
 ALTER SERVER c OPTIONS (ADD node_timeout '3 s');
 -- static clusters, and callback functions
 CREATE SERVER s FOREIGN DATA WRAPPER plshard OPTIONS (p0 :'node1', p1 :'node2');
 CREATE FUNCTION public.on_s(k text) RETURNS int STABLE LANGUAGE plshard AS $$ CLUSTER 's'; RUN ON hash(k); SELECT 1; $$;
 SELECT public.on_s('a');
+CREATE TABLE public.place AS SELECT :'node1' AS conninfo;
 CREATE FUNCTION plshard.get_cluster_version(text) RETURNS int LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION plshard.get_cluster_partitions(text) RETURNS SETOF text LANGUAGE sql AS 'SELECT conninfo FROM public.place';
 CREATE FUNCTION plshard.get_cluster_config(text, OUT key text, OUT val text) RETURNS SETOF record LANGUAGE sql AS 'SELECT ''query_timeout'', ''9''';
-CREATE TABLE public.place AS SELECT :'node1' AS conninfo;
 CREATE FUNCTION public.on_called(k text) RETURNS int STABLE LANGUAGE plshard AS $$ CLUSTER 'called'; RUN ON hash(k); SELECT 1; $$;
 SELECT public.on_called('a');
 DROP TABLE public.item;
-DROP FUNCTION public.put, public.get, public.several, public.counted;
+DROP FUNCTION public.put_valued, public.put, public.get, public.several, public.counted;
 SELECT plshard.drop_cluster('c', true);
 RESET search_path;
 DROP FUNCTION plshard.get_cluster_version, plshard.get_cluster_partitions, plshard.get_cluster_config;
+SET client_min_messages = warning;
 DROP SCHEMA evil CASCADE;
--- every function of the extension was called
+-- these are the functions that were called, and the triggers
+SELECT string_agg(proname, ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'plshard'::regnamespace;

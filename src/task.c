@@ -275,7 +275,7 @@ send_locks(Execution *e, Task *task)
 
 	if (conn->epoch_sql == NULL)
 	{
-		char	   *sql = psprintf("SELECT CASE WHEN last_value <= $1 THEN true "
+		char	   *sql = psprintf("SELECT CASE WHEN last_value OPERATOR(pg_catalog.<=) $1 THEN true "
 								   "ELSE plshard_node.epoch_is_old() END FROM %s",
 								   conn->epoch_sequence);
 
