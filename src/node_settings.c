@@ -9,10 +9,17 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "node_settings.h"
 #include "pgtime.h"
 #include "session_key.h"
 #include "utils/builtins.h"
+
+const char *
+plshard_date_order_name(int order)
+{
+	return order == DATEORDER_YMD ? "YMD" : order == DATEORDER_DMY ? "DMY" : "MDY";
+}
 
 /*
  * All at once, with the session's lock (session_key.h) in a transaction that lasts.
@@ -25,17 +32,19 @@ send_local_settings(NodeConn *conn, int timeout, bool may_write, void *owner)
 	bool		in_xact = conn->xact_depth > 0;
 	StringInfoData sql;
 
-	if (in_xact && conn->timezone == session_timezone && conn->statement_timeout == timeout)
+	if (in_xact && conn->timezone == session_timezone && conn->date_order == DateOrder &&
+		conn->statement_timeout == timeout)
 		return;
 	if (in_xact && timeout == 0 && conn->statement_timeout != 0)
 		plshard_conn_send_plain(conn, "SET LOCAL statement_timeout = DEFAULT", PENDING_SETTING,
 								owner, 0, false);
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT pg_catalog.set_config('datestyle', 'ISO', true), "
+	appendStringInfo(&sql, "SELECT pg_catalog.set_config('datestyle', 'ISO, %s', true), "
 					 "pg_catalog.set_config('intervalstyle', 'postgres', true), "
 					 "pg_catalog.set_config('extra_float_digits', '3', true), "
 					 "pg_catalog.set_config('client_connection_check_interval', '500ms', true), "
 					 "pg_catalog.set_config('timezone', %s, true)",
+					 plshard_date_order_name(DateOrder),
 					 quote_literal_cstr(pg_get_timezone_name(session_timezone)));
 	if (timeout > 0)
 		appendStringInfo(&sql, ", pg_catalog.set_config('statement_timeout', '%d', true)", timeout);
@@ -46,6 +55,7 @@ send_local_settings(NodeConn *conn, int timeout, bool may_write, void *owner)
 	plshard_conn_send_plain(conn, sql.data, PENDING_SETTING, owner, 0, false);
 	pfree(sql.data);
 	conn->timezone = session_timezone;
+	conn->date_order = DateOrder;
 	conn->statement_timeout = timeout;
 }
 
@@ -80,6 +90,15 @@ plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may
 		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
 		pfree(sql);
 		conn->timezone = session_timezone;
+	}
+	if (conn->date_order != DateOrder)
+	{
+		char	   *sql = psprintf("SET datestyle = 'ISO, %s'", plshard_date_order_name(DateOrder));
+
+		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
+		pfree(sql);
+		conn->date_order = DateOrder;
+		conn->changed_date_order = true;
 	}
 	if (conn->statement_timeout != timeout)
 	{

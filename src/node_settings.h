@@ -10,11 +10,15 @@
 
 /*
  * Queues search_path (a shard's, or PATH_BASE), statement_timeout (ms, 0: the
- * session's own), TimeZone, and whether a command outside a transaction may write,
- * each only where it differs from what is set.  True where something was sent that
- * may stand in a batch of its own; on a pooled connection it must not.
+ * session's own), TimeZone, the order of dates, and whether a command outside a
+ * transaction may write, each only where it differs from what is set.  True where
+ * something was sent that may stand in a batch of its own; on a pooled connection it
+ * must not.
  */
 extern bool plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write,
 									   void *owner);
+
+/* How DateStyle calls the order: DMY. */
+extern const char *plshard_date_order_name(int order);
 
 #endif							/* PLSHARD_NODE_SETTINGS_H */
