@@ -125,7 +125,7 @@ plshard_before_read(const ClusterMap *map, int shard, int node, Deadline deadlin
 	settled->settling = ++history->settlings;
 	if (deadline != NO_DEADLINE)
 		deadline = (plshard_clock() + deadline) / 2;
-	if (!plshard_recover_node(map, node, deadline, &message))
+	if (!plshard_recover_node(map, node, true, deadline, &message))
 		ereport(DEBUG1,
 				(errmsg_internal("what is in doubt on node \"%s\" could not be settled before a read: %s",
 								 map->nodes[node].name, message)));
