@@ -27,6 +27,7 @@ typedef enum PendingKind
 	PENDING_LOCK,
 	PENDING_EPOCH,
 	PENDING_CALL,
+	PENDING_RECORD,				/* what is known of calls with an id */
 	PENDING_SYNC
 } PendingKind;
 
@@ -147,6 +148,10 @@ typedef enum BuiltinQuery
 	QUERY_WAIT_SHARD,
 	QUERY_EPOCH,
 	QUERY_NODE_VALUES,
+	QUERY_CALL_LOOKUP,
+	QUERY_CALL_FETCH,
+	QUERY_CALL_RECORD,
+	QUERY_CALL_REMOVE,
 	FIRST_FUNCTION_QUERY = 100
 } BuiltinQuery;
 

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "call.h"
+#include "call_id.h"
 #include "compile.h"
 #include "funccache.h"
 #include "reduce.h"
@@ -44,6 +45,7 @@ run_call(PlshardCall *call, RowSink *sink)
 	request.skip_failures = function->skip_failures;
 	request.timeout = function->timeout;
 	request.id_limit = &function->id_limit;
+	request.call_id = plshard_call_id(call);
 	request.sink = sink;
 	plshard_execute(&request);
 }

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "call_id.h"
 #include "catalog/pg_type_d.h"
 #include "common/hashfn.h"
 #include "health.h"
@@ -315,6 +316,12 @@ send_task(Execution *e, Task *task)
 	task->synced = false;
 	task->sent = true;
 	e->probe_at[find_conn(e, conn)] = deadline_in(e->map->options.node_timeout);
+	if (e->recording)
+	{
+		plshard_send_call_record(e, task);
+		plshard_conn_send_sync(conn, task);
+		return;
+	}
 
 	if (alone)
 		task->savepoint = 0;
@@ -349,10 +356,14 @@ send_task(Execution *e, Task *task)
 	set = plshard_conn_send_settings(conn, shard_id, e->timeout, alone, task);
 	if (set && (e->ntasks > 1 || alone) && conn->xact_depth == 0)
 		plshard_conn_send_sync(conn, NULL);
-	if (e->request)
+	if (e->request && e->request->targets[task->target].recorded)
+		plshard_send_call_fetch(e, task);
+	else if (e->request)
 	{
 		const RemoteQuery *query = e->request->query;
 
+		if (e->request->call_id)
+			plshard_send_call_lookup(e, task);
 		if (e->is_write && !plshard_is_static(e->map))
 			plshard_send_node_values(e, task);
 		plshard_conn_send_prepared(conn, query->id, shard_id, query->sql, query->nparams,
@@ -400,6 +411,8 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 		task->state = TASK_LOCKED_OUT;
 	else if (pending->kind == PENDING_EPOCH && sqlstate == SQLSTATE_EPOCH_IS_OLD)
 		task->state = TASK_OLD_EPOCH;
+	else if (pending->kind == PENDING_RECORD && sqlstate == SQLSTATE_CALL_IS_KNOWN)
+		task->state = TASK_CALL_KNOWN;
 	else if (sqlstate == ERRCODE_IN_FAILED_SQL_TRANSACTION)
 		task->state = TASK_NOT_RUN;
 	else

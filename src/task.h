@@ -25,6 +25,7 @@ typedef enum TaskState
 	TASK_LOCKED_OUT,			/* its locks were not free at once */
 	TASK_OLD_EPOCH,
 	TASK_OUT_OF_IDS,			/* it needs more of plshard_node.unique_id()'s */
+	TASK_CALL_KNOWN,			/* there is a result under the call's id */
 	TASK_STALE_PLAN,			/* the prepared statement must be made anew */
 	TASK_NOT_RUN,				/* another task's error on its connection came first */
 	TASK_ERROR,					/* the node's error is in "error" */
@@ -82,6 +83,7 @@ typedef struct Execution
 	Deadline   *probe_at;		/* for each of them: when silence becomes suspicious */
 	int		   *silences;		/* how often it was found alive after all */
 	int64	   *first_ids;		/* of each target's block, or 0; see node_values.c */
+	bool		recording;		/* the results of a call with an id are being kept */
 	bool		expired;		/* the time is over, shards that are missing are skipped */
 	int			old_epoch_node; /* a write starts anew because this node (index) says so; or -1 */
 	uint64		number;			/* of this call in the session */
