@@ -181,6 +181,12 @@ is_too_old(const NodeConn *conn, const ClusterMap *map)
 NodeConn *
 plshard_conn_get(const ClusterMap *map, int node, int slot)
 {
+	return plshard_conn_get_as(map, node, plshard_connection_role(map), slot);
+}
+
+NodeConn *
+plshard_conn_get_as(const ClusterMap *map, int node, Oid userid, int slot)
+{
 	NodeConnKey key;
 	NodeConn   *conn;
 	bool		found;
@@ -199,7 +205,7 @@ plshard_conn_get(const ClusterMap *map, int node, int slot)
 	memset(&key, 0, sizeof(key));
 	key.cluster = map->ref;
 	key.node_id = map->nodes[node].id;
-	key.userid = plshard_connection_role(map);
+	key.userid = userid;
 	key.slot = slot;
 	conn = hash_search(connections, &key, HASH_ENTER, &found);
 	if (!found)
@@ -341,6 +347,17 @@ plshard_conn_awaited(const NodeConn *conn)
 	for (int i = 0; i < conn->npending; i++)
 	{
 		if (conn->pending[(conn->pending_head + i) % conn->pending_size].owner)
+			return true;
+	}
+	return false;
+}
+
+bool
+plshard_conn_waits_for_lock(const NodeConn *conn)
+{
+	for (int i = 0; i < conn->npending; i++)
+	{
+		if (conn->pending[(conn->pending_head + i) % conn->pending_size].kind == PENDING_LOCK_WAIT)
 			return true;
 	}
 	return false;
@@ -709,7 +726,7 @@ plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind kind,
 {
 	if (conn->state != CONN_READY && conn->state != CONN_CONNECTING)
 		return;
-	if (kind != PENDING_SETUP)
+	if (kind != PENDING_SETUP && kind != PENDING_LOOK)
 		log_command(conn, sql);
 	reserve_pending(conn, 1);
 	if (!PQsendQueryParams(conn->pg, sql, 0, NULL, NULL, NULL, NULL, 0))
@@ -718,6 +735,14 @@ plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind kind,
 		return;
 	}
 	push_pending(conn, kind, owner, number, row_mode);
+}
+
+void
+plshard_conn_send_flush(NodeConn *conn)
+{
+	/* goes out with what follows it */
+	if (conn->state == CONN_READY && !PQsendFlushRequest(conn->pg))
+		lost_by_libpq(conn);
 }
 
 void

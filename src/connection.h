@@ -24,10 +24,12 @@ typedef enum PendingKind
 	PENDING_PREPARE,
 	PENDING_SETTING,			/* search_path, statement_timeout */
 	PENDING_XACT,				/* BEGIN, SAVEPOINT, COMMIT ... */
-	PENDING_LOCK,
+	PENDING_LOCK,				/* tried */
+	PENDING_LOCK_WAIT,			/* waited for; a Flush follows */
 	PENDING_EPOCH,
 	PENDING_CALL,
 	PENDING_RECORD,				/* what is known of calls with an id */
+	PENDING_LOOK,				/* who waits for whom: deadlock.c */
 	PENDING_SYNC
 } PendingKind;
 
@@ -60,6 +62,8 @@ typedef struct NodeConnKey
 	Oid			userid;
 	int32		slot;			/* 0 is the one that has the transaction */
 } NodeConnKey;
+
+#define LOOK_SLOT (-1)			/* of deadlock.c */
 
 typedef struct NodeConn
 {
@@ -169,6 +173,9 @@ typedef void (*ResultHandler) (NodeConn *conn, Pending *pending, PGresult *resul
  */
 extern NodeConn *plshard_conn_get(const ClusterMap *map, int node, int slot);
 
+/* The same of another user. */
+extern NodeConn *plshard_conn_get_as(const ClusterMap *map, int node, Oid userid, int slot);
+
 /* Closes what no transaction uses of a cluster's connections to nodes that are not in its map. */
 extern void plshard_conn_close_others(const ClusterMap *map);
 
@@ -191,6 +198,9 @@ extern uint32 plshard_conn_events(NodeConn *conn);
 /* True where results are due that somebody waits for. */
 extern bool plshard_conn_awaited(const NodeConn *conn);
 
+/* True where the node has not given us yet a lock of ours that we wait for. */
+extern bool plshard_conn_waits_for_lock(const NodeConn *conn);
+
 /*
  * Sends a statement that is prepared on first use; one prepared statement for
  * each (id, shard), under an LRU.
@@ -203,6 +213,9 @@ extern void plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id
 /* Sends a statement as it is. */
 extern void plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind kind,
 									void *owner, int number, bool row_mode);
+
+/* Makes the node answer what it has done so far, before the batch ends. */
+extern void plshard_conn_send_flush(NodeConn *conn);
 
 /* Ends a batch: an error skips everything up to here. */
 extern void plshard_conn_send_sync(NodeConn *conn, void *owner);

@@ -12,16 +12,23 @@
 #include "utils/timestamp.h"
 
 int32
-plshard_front_key(void)
+plshard_server_key(uint64 system_identifier, int64 started)
 {
 	/* fronts may be copies of one another, but are not started in the same microsecond */
 	struct
 	{
 		uint64		system_identifier;
 		int64		started;
-	}			front = {GetSystemIdentifier(), PgStartTime};
+	}			server = {system_identifier, started};
 
-	return (int32) hash_bytes((const unsigned char *) &front, sizeof(front));
+	return (int32) hash_bytes((const unsigned char *) &server, sizeof(server));
+}
+
+int32
+plshard_front_key(void)
+{
+	return plshard_server_key(GetSystemIdentifier(),
+							  PgStartTime + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
 }
 
 char *

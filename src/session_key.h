@@ -18,6 +18,12 @@
  */
 extern int32 plshard_front_key(void);
 
+/*
+ * The key that a server has as a front: its system identifier, and when it was
+ * started, in microseconds since 1970.
+ */
+extern int32 plshard_server_key(uint64 system_identifier, int64 started);
+
 /* The call of a SQL function that takes the lock, for a target list.  palloc'd. */
 extern char *plshard_session_key_sql(void);
 

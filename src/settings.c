@@ -15,6 +15,7 @@ bool		plshard_log_remote_commands = false;
 int			plshard_max_connections_per_node = 1;
 int			plshard_max_prepared_statements = 1000;
 bool		plshard_connect_by_expression = false;
+int			plshard_deadlock_timeout = 1000;
 bool		plshard_compare_results = true;
 char	   *plshard_call_id_setting = NULL;
 
@@ -71,6 +72,13 @@ plshard_settings_init(void)
 							 &plshard_connect_by_expression,
 							 false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("plshard.deadlock_timeout",
+							"Time that a call waits for an answer before it looks for a deadlock between nodes.",
+							NULL,
+							&plshard_deadlock_timeout,
+							1000, 1, INT_MAX / 1000,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	plshard_inject_init();
 	MarkGUCPrefixReserved("plshard");

@@ -10,7 +10,6 @@
 #include "access/xact.h"
 #include "call_id.h"
 #include "catalog/pg_type_d.h"
-#include "common/hashfn.h"
 #include "health.h"
 #include "locks.h"
 #include "miscadmin.h"
@@ -27,14 +26,6 @@
 
 /* Many keys in one transaction take the whole shard: the lock table is finite. */
 #define MAX_KEY_LOCKS 100
-
-/*
- * Seconds that a transaction which holds locks waits for another one, and
- * milliseconds that are added at random, so that of two that wait for each other
- * on different nodes, which neither node sees, one goes on.
- */
-#define LOCK_WAIT_LIMIT 10
-#define LOCK_WAIT_SPREAD 3000
 
 static uint64 call_number = 0;
 
@@ -110,17 +101,20 @@ add_conn(Execution *e, NodeConn *conn)
 			e->conns = palloc(e->conns_size * sizeof(NodeConn *));
 			e->probe_at = palloc(e->conns_size * sizeof(Deadline));
 			e->silences = palloc(e->conns_size * sizeof(int));
+			e->lock_waits = palloc(e->conns_size * sizeof(LockWait));
 		}
 		else
 		{
 			e->conns = repalloc(e->conns, e->conns_size * sizeof(NodeConn *));
 			e->probe_at = repalloc(e->probe_at, e->conns_size * sizeof(Deadline));
 			e->silences = repalloc(e->silences, e->conns_size * sizeof(int));
+			e->lock_waits = repalloc(e->lock_waits, e->conns_size * sizeof(LockWait));
 		}
 	}
 	e->conns[e->nconns] = conn;
 	e->probe_at[e->nconns] = NO_DEADLINE;
 	e->silences[e->nconns] = 0;
+	memset(&e->lock_waits[e->nconns], 0, sizeof(LockWait));
 	e->nconns++;
 	conn->in_use = GetCurrentTransactionNestLevel();
 }
@@ -254,6 +248,7 @@ send_locks(Execution *e, Task *task)
 	bool		whole = target == NULL || e->request->lock_shard || !target->has_key ||
 		conn->nkey_locks >= MAX_KEY_LOCKS;
 	int64		shard_id = e->map->shards[task->shard].id;
+	PendingKind kind = task->wait_locks ? PENDING_LOCK_WAIT : PENDING_LOCK;
 	uint64		keys[2];
 	const char *values[2] = {(const char *) &keys[0], (const char *) &keys[1]};
 	const int	lengths[2] = {sizeof(uint64), sizeof(uint64)};
@@ -261,34 +256,23 @@ send_locks(Execution *e, Task *task)
 	const RemoteParams params = {values, lengths, formats};
 	uint64		epoch = pg_hton64((uint64) e->map->epoch);
 	const char *epoch_value[1] = {(const char *) &epoch};
-	bool		limited = task->wait_locks && plshard_remote_xact_has_writes();
 	const RemoteParams epoch_params = {epoch_value, lengths, formats};
 
-	if (limited)
-	{
-		char		sql[64];
-
-		snprintf(sql, sizeof(sql), "SET LOCAL lock_timeout = %d",
-				 LOCK_WAIT_LIMIT * 1000 +
-				 (int) (murmurhash32(MyProcPid ^ (uint32) e->number) % LOCK_WAIT_SPREAD));
-		plshard_conn_send_plain(conn, sql, PENDING_SETTING, task, 0, false);
-	}
 	keys[0] = pg_hton64((uint64) plshard_shard_lock_key(e->map, shard_id));
 	if (whole)
 		plshard_conn_send_prepared(conn, task->wait_locks ? QUERY_WAIT_SHARD : QUERY_TRY_SHARD, 0,
 								   task->wait_locks ? wait_shard_sql : try_shard_sql,
-								   1, lock_types, &params, 1, PENDING_LOCK, task, 0, false);
+								   1, lock_types, &params, 1, kind, task, 0, false);
 	else
 	{
 		keys[1] = pg_hton64((uint64) plshard_key_lock_key(e->map, shard_id, target->key_hash));
 		plshard_conn_send_prepared(conn, task->wait_locks ? QUERY_WAIT_LOCKS : QUERY_TRY_LOCKS, 0,
 								   task->wait_locks ? wait_locks_sql : try_locks_sql,
-								   2, lock_types, &params, 1, PENDING_LOCK, task, 0, false);
+								   2, lock_types, &params, 1, kind, task, 0, false);
 		conn->nkey_locks++;
 	}
-
-	if (limited)
-		plshard_conn_send_plain(conn, "SET LOCAL lock_timeout = DEFAULT", PENDING_SETTING, task, 0, false);
+	if (task->wait_locks)
+		plshard_conn_send_flush(conn);	/* so that we know what it waits for */
 
 	if (conn->epoch_sql == NULL)
 	{
@@ -310,12 +294,14 @@ send_task(Execution *e, Task *task)
 	bool		guard = false;
 	bool		alone = plshard_writes_alone(e, conn);
 	int64		shard_id = path_of(e, task);
+	int			place = find_conn(e, conn);
 	bool		set;
 
 	task->state = TASK_SENT;
 	task->synced = false;
 	task->sent = true;
-	e->probe_at[find_conn(e, conn)] = deadline_in(e->map->options.node_timeout);
+	e->probe_at[place] = deadline_in(e->map->options.node_timeout);
+	memset(&e->lock_waits[place], 0, sizeof(LockWait));
 	if (e->recording)
 	{
 		plshard_send_call_record(e, task);
@@ -419,7 +405,6 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 	{
 		task->state = pending->kind == PENDING_CALL && sqlstate == SQLSTATE_OUT_OF_IDS ?
 			TASK_OUT_OF_IDS : TASK_ERROR;
-		task->lock_expired = pending->kind == PENDING_LOCK && sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
 		task->conn->result = NULL;	/* ours now */
 		task->error = plshard_own_result(error);
 		if (e->request && plan_is_stale(pending, error, sqlstate))
@@ -671,6 +656,7 @@ watch_clock(Execution *e)
 	{
 		NodeConn   *conn = e->conns[i];
 		Deadline	suspicious;
+		const char *description;
 		int			node;
 
 		if (conn->state == CONN_CONNECTING)
@@ -687,6 +673,12 @@ watch_clock(Execution *e)
 		}
 		if (conn->state != CONN_READY || !plshard_conn_awaited(conn))
 			continue;
+
+		description = plshard_look_for_deadlock(&e->lock_waits[i], conn, e->deadline);
+		if (description)
+			e->deadlock = description;
+		wake = deadline_min(wake, e->lock_waits[i].look_at);
+
 		/* a read with a TIMEOUT leaves a placement in time for the next one by itself */
 		if (!e->is_write && e->timeout > 0 && !e->request->any_shard)
 			continue;
@@ -725,9 +717,23 @@ reject_empty_node(NodeConn *conn)
 	conn->condemned = true;
 }
 
+/* Somebody has to give up in a deadlock, and it is us: our waits have been cancelled. */
+static void
+end_deadlock(Execution *e)
+{
+	for (int i = 0; i < e->ntasks; i++)
+	{
+		const Task *task = &e->tasks[i];
+
+		if (task->state == TASK_ERROR && plshard_result_sqlstate(task->error) == ERRCODE_QUERY_CANCELED)
+			plshard_throw_deadlock(e->deadlock);
+	}
+	e->deadlock = NULL;			/* it was over before */
+}
+
 /* Runs all tasks that are not held until each has ended. */
-void
-plshard_drive(Execution *e)
+static void
+drive_all(Execution *e)
 {
 	for (;;)
 	{
@@ -762,6 +768,14 @@ plshard_drive(Execution *e)
 }
 
 void
+plshard_drive(Execution *e)
+{
+	drive_all(e);
+	if (e->deadlock)
+		end_deadlock(e);
+}
+
+void
 plshard_throw_task_error(const Execution *e, const Task *task)
 {
 	RemoteErrorContext where = where_of(e, task);
@@ -770,14 +784,6 @@ plshard_throw_task_error(const Execution *e, const Task *task)
 	if (plshard_result_sqlstate(task->error) == ERRCODE_QUERY_CANCELED &&
 		deadline_passed(e->deadline))
 		plshard_throw_timeout(e);
-	if (task->lock_expired)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
-				 errmsg("could not lock shard " INT64_FORMAT " on node \"%s\" within %d seconds",
-						e->map->shards[task->shard].id, e->map->nodes[task->node].name,
-						LOCK_WAIT_LIMIT),
-				 errdetail("This transaction holds other locks: it may wait for one that waits for it."),
-				 errhint("Try the transaction again.")));
 	plshard_report_result(ERROR, task->error, &where);
 	pg_unreachable();
 }

@@ -11,6 +11,7 @@
 
 #include "compat.h"
 #include "connection.h"
+#include "deadlock.h"
 #include "execute.h"
 #include "nodes/bitmapset.h"
 #include "result.h"
@@ -55,7 +56,6 @@ typedef struct Task
 	PGresult   *result;			/* a write's rows, until all replicas agree; of those that
 								 * are not delivered, maybe not all: see plshard_find_difference */
 	PGresult   *error;
-	bool		lock_expired;	/* the error is that a lock took too long */
 	Deadline	deadline;		/* of this attempt */
 } Task;
 
@@ -82,6 +82,8 @@ typedef struct Execution
 	NodeConn  **conns;			/* of all tasks, each once */
 	Deadline   *probe_at;		/* for each of them: when silence becomes suspicious */
 	int		   *silences;		/* how often it was found alive after all */
+	LockWait   *lock_waits;		/* for each of them: does it wait in a deadlock */
+	const char *deadlock;		/* describes the one that this call has to give up for */
 	int64	   *first_ids;		/* of each target's block, or 0; see node_values.c */
 	bool		recording;		/* the results of a call with an id are being kept */
 	bool		expired;		/* the time is over, shards that are missing are skipped */
