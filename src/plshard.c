@@ -11,6 +11,7 @@
 #include "cluster.h"
 #include "fmgr.h"
 #include "call_id.h"
+#include "recovery_worker.h"
 #include "remote_xact.h"
 #include "settings.h"
 
@@ -25,4 +26,5 @@ _PG_init(void)
 	plshard_cluster_init();
 	plshard_remote_xact_init();
 	plshard_call_id_init();
+	plshard_recovery_worker_init();
 }
