@@ -25,6 +25,7 @@
 #include "node_schema.h"
 #include "optimizer/optimizer.h"
 #include "port/pg_bswap.h"
+#include "route.h"
 #include "session.h"
 #include "settings.h"
 #include "utils/memutils.h"
@@ -231,7 +232,7 @@ check_repeatable(const PlshardCall *call)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("calls on static clusters cannot have an id"),
 				 errdetail("Nothing is kept on the nodes of cluster \"%s\".", call->map->name)));
-	if (function->run_on == RUN_ON_ANY && call->map->nshards > 1)
+	if (plshard_run_on(function, call->map) == RUN_ON_ANY && call->map->nshards > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("calls with RUN ON ANY cannot have an id"),

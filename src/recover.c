@@ -657,8 +657,27 @@ plshard_settle_parts(RecoveryNodes *nodes, List *parts, int timeout, char **mess
 	return true;
 }
 
+/* Settles those that nobody else will; false where some are left. */
+static bool
+settle_abandoned(RecoveryNodes *nodes, List *parts, char **message)
+{
+	FrontSessions sessions;
+	ListCell   *lc;
+
+	*message = NULL;
+	plshard_front_sessions(nodes, &sessions);
+	foreach(lc, parts)
+	{
+		const PreparedPart *part = lfirst(lc);
+
+		if (plshard_is_abandoned(part, &sessions))
+			(void) plshard_settle(nodes, &part->gid, 0, message);
+	}
+	return still_prepared(nodes, parts) == NIL;
+}
+
 bool
-plshard_recover_node(const ClusterMap *map, int node, char **message)
+plshard_recover_node(const ClusterMap *map, int node, bool all, char **message)
 {
 	RecoveryNodes *nodes = plshard_recovery_nodes(plshard_cluster_reload(map->server_oid));
 	RecoveryNode *here = plshard_recovery_node(nodes, map->nodes[node].id);
@@ -683,7 +702,8 @@ plshard_recover_node(const ClusterMap *map, int node, char **message)
 			participants = bms_add_members(participants, ((PreparedPart *) lfirst(lc))->gid.participants);
 		if (participants != NULL)
 			plshard_recovery_connect(nodes, participants);
-		settled = plshard_settle_parts(nodes, parts, map->options.node_timeout, message);
+		settled = all ? plshard_settle_parts(nodes, parts, map->options.node_timeout, message) :
+			settle_abandoned(nodes, parts, message);
 	}
 	plshard_recovery_close(nodes);
 	return settled;
