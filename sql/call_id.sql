@@ -156,6 +156,20 @@ SELECT length(long(1100000));
 SELECT logs();
 RESET plshard.call_id;
 
+-- a shard without replicas, where a call without an id is one round trip
+SELECT plshard.create_cluster('single');
+SELECT plshard.add_node('single', 'n1', :'node2');
+SELECT plshard.create_shards('single', 1, 1);
+SELECT plshard.deploy('single', 'CREATE TABLE t (v int); INSERT INTO t VALUES (0)');
+CREATE FUNCTION count_up() RETURNS int LANGUAGE plshard AS
+	$$ CLUSTER 'single'; RUN ON 0; UPDATE t SET v = v + 1 RETURNING v; $$;
+SELECT count_up();
+SET plshard.call_id = 'single';
+SELECT count_up();
+SELECT count_up();
+RESET plshard.call_id;
+SELECT count_up();
+
 -- how long: then the call runs again
 ALTER SERVER c OPTIONS (ADD call_id_lifetime '0');
 ALTER SERVER c OPTIONS (ADD call_id_lifetime '1 h');
@@ -248,6 +262,7 @@ BEGIN
 	EXECUTE (SELECT string_agg(format('DROP ROUTINE %s', oid::regprocedure), ';') FROM pg_proc
 			 WHERE prolang = (SELECT oid FROM pg_language WHERE lanname = 'plshard'));
 END $$;
+SELECT plshard.drop_cluster('single', true);
 SELECT plshard.drop_cluster('c', true);
 \c plshard_node1
 SELECT to_regclass(:'calls');
