@@ -158,7 +158,7 @@ RESET plshard.call_id;
 
 -- a shard without replicas, where a call without an id is one round trip
 SELECT plshard.create_cluster('single');
-SELECT plshard.add_node('single', 'n1', :'node2');
+SELECT plshard.add_node('single', 's1', :'node2');
 SELECT plshard.create_shards('single', 1, 1);
 SELECT plshard.deploy('single', 'CREATE TABLE t (v int); INSERT INTO t VALUES (0)');
 CREATE FUNCTION count_up() RETURNS int LANGUAGE plshard AS
