@@ -14,6 +14,7 @@
 
 #include "atomic_commit.h"
 #include "health.h"
+#include "inject.h"
 #include "miscadmin.h"
 #include "participants.h"
 #include "remote_commit.h"
@@ -199,8 +200,11 @@ judge_outcome(Participants *participants, HTAB *written)
 static void
 commit_fast(Participants *participants, HTAB *written)
 {
+	if (participants->n == 0)
+		return;
 	participants->begun = true;
 	plshard_participants_run(participants, "COMMIT", "COMMIT");
+	plshard_inject("committed");
 	for (int i = 0; i < participants->n; i++)
 	{
 		participants->list[i].conn->xact_depth = 0;
