@@ -8,39 +8,20 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type_d.h"
 #include "health.h"
-#include "locks.h"
 #include "miscadmin.h"
 #include "node_schema.h"
 #include "node_settings.h"
 #include "node_values.h"
-#include "port/pg_bswap.h"
 #include "pump.h"
 #include "remote_error.h"
 #include "remote_xact.h"
 #include "session.h"
 #include "settings.h"
+#include "take_locks.h"
 #include "task.h"
 
-/* Many keys in one transaction take the whole shard: the lock table is finite. */
-#define MAX_KEY_LOCKS 100
-
 static uint64 call_number = 0;
-
-static const Oid lock_types[2] = {INT8OID, INT8OID};
-
-static const char try_locks_sql[] =
-"SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock_shared($1) "
-"AND pg_catalog.pg_try_advisory_xact_lock($2) "
-"THEN true ELSE plshard_node.lock_not_taken() END";
-static const char wait_locks_sql[] =
-"SELECT pg_catalog.pg_advisory_xact_lock_shared($1), pg_catalog.pg_advisory_xact_lock($2)";
-static const char try_shard_sql[] =
-"SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock($1) "
-"THEN true ELSE plshard_node.lock_not_taken() END";
-static const char wait_shard_sql[] =
-"SELECT pg_catalog.pg_advisory_xact_lock($1)";
 
 /* ---- executions and their connections ---- */
 
@@ -240,53 +221,6 @@ plshard_renew_conn(Execution *e, Task *task)
 /* ---- sending ---- */
 
 static void
-send_locks(Execution *e, Task *task)
-{
-	NodeConn   *conn = task->conn;
-	const CallTarget *target = e->request ? &e->request->targets[task->target] : NULL;
-	bool		whole = target == NULL || e->request->lock_shard || !target->has_key ||
-		conn->nkey_locks >= MAX_KEY_LOCKS;
-	int64		shard_id = e->map->shards[task->shard].id;
-	PendingKind kind = task->wait_locks ? PENDING_LOCK_WAIT : PENDING_LOCK;
-	uint64		keys[2];
-	const char *values[2] = {(const char *) &keys[0], (const char *) &keys[1]};
-	const int	lengths[2] = {sizeof(uint64), sizeof(uint64)};
-	const int	formats[2] = {1, 1};
-	const RemoteParams params = {values, lengths, formats};
-	uint64		epoch = pg_hton64((uint64) e->map->epoch);
-	const char *epoch_value[1] = {(const char *) &epoch};
-	const RemoteParams epoch_params = {epoch_value, lengths, formats};
-
-	keys[0] = pg_hton64((uint64) plshard_shard_lock_key(e->map, shard_id));
-	if (whole)
-		plshard_conn_send_prepared(conn, task->wait_locks ? QUERY_WAIT_SHARD : QUERY_TRY_SHARD, 0,
-								   task->wait_locks ? wait_shard_sql : try_shard_sql,
-								   1, lock_types, &params, 1, kind, task, 0, false);
-	else
-	{
-		keys[1] = pg_hton64((uint64) plshard_key_lock_key(e->map, shard_id, target->key_hash));
-		plshard_conn_send_prepared(conn, task->wait_locks ? QUERY_WAIT_LOCKS : QUERY_TRY_LOCKS, 0,
-								   task->wait_locks ? wait_locks_sql : try_locks_sql,
-								   2, lock_types, &params, 1, kind, task, 0, false);
-		conn->nkey_locks++;
-	}
-	if (task->wait_locks)
-		plshard_conn_send_flush(conn);	/* so that we know what it waits for */
-
-	if (conn->epoch_sql == NULL)
-	{
-		char	   *sql = psprintf("SELECT CASE WHEN last_value <= $1 THEN true "
-								   "ELSE plshard_node.epoch_is_old() END FROM %s",
-								   conn->epoch_sequence);
-
-		conn->epoch_sql = MemoryContextStrdup(conn->context, sql);
-		pfree(sql);
-	}
-	plshard_conn_send_prepared(conn, QUERY_EPOCH, 0, conn->epoch_sql, 1, lock_types, &epoch_params,
-							   1, PENDING_EPOCH, task, 0, false);
-}
-
-static void
 send_task(Execution *e, Task *task)
 {
 	NodeConn   *conn = task->conn;
@@ -312,7 +246,7 @@ send_task(Execution *e, Task *task)
 		if (task->shard < 0 || plshard_is_static(e->map))
 			conn->xact_must_commit = true;
 		else if (e->admin == NULL || e->admin[task->target].lock_shard)
-			send_locks(e, task);
+			plshard_send_locks(e, task);
 	}
 	else if (conn->xact_depth > 0 || reads_in_xact(e))
 	{
