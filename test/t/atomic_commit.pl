@@ -222,6 +222,20 @@ is(scalar(grep { !/^10000\|\w+\|n1/ } @{ $c->copies("SELECT k FROM t WHERE k IN 
 	'... and all nodes have what the caller heard');
 repaired('the deciding node');
 
+# The deciding node hangs: whether it has committed nobody knows, until it is evicted
+# and the others' word stands.
+$front = stopped_at('before_commit', sprintf $write, $a[15], $b[15]);
+$c->freeze(1);
+$r = resumed($front);
+is($r->{sqlstate}, undef, 'the deciding node hangs at COMMIT: recovery decides without it') or diag $r->{err};
+is(inactive(), 'n1', '... and evicts it');
+is($c->sql(q{SELECT state FROM plshard.decision WHERE gid ~ '_} . $front->pid . q{_'}), 'committed',
+	'... which is written down at the registry');
+is(prepared(2, 3), '0 0', '... and nothing is left prepared');
+$c->thaw(1);
+repaired('the deciding node that hung');
+everywhere($b[15], 1, '... and what was committed is there');
+
 #
 # The front writes, too: its own commit decides
 #
