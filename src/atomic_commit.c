@@ -67,11 +67,12 @@ static struct
  * commit must wait for the disk, whatever the session is set to.
  */
 static const char row_sql[] =
-"WITH gone AS (DELETE FROM plshard_node.transaction WHERE gid = ANY ($2)) "
+"WITH gone AS (DELETE FROM plshard_node.transaction WHERE gid OPERATOR(pg_catalog.=) ANY ($2)) "
 "INSERT INTO plshard_node.transaction (gid, state) SELECT $1, "
-"CASE WHEN pg_catalog.current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') "
-"THEN CASE WHEN pg_catalog.set_config('synchronous_commit', 'on', true) = 'on' THEN 'committed' END "
-"ELSE 'committed' END";
+"CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) "
+"ANY ('{off,local,remote_write}'::pg_catalog.text[]) "
+"THEN CASE WHEN pg_catalog.set_config('synchronous_commit', 'on', true) OPERATOR(pg_catalog.=) 'on' "
+"THEN 'committed' END ELSE 'committed' END";
 
 /* ---- who takes part, and who decides ---- */
 
