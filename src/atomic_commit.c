@@ -69,10 +69,10 @@ static struct
 static const char row_sql[] =
 "WITH gone AS (DELETE FROM plshard_node.transaction WHERE gid OPERATOR(pg_catalog.=) ANY ($2)) "
 "INSERT INTO plshard_node.transaction (gid, state) SELECT $1, "
-"CASE WHEN pg_catalog.current_setting('synchronous_commit') "
-"OPERATOR(pg_catalog.=) ANY (ARRAY['off', 'local', 'remote_write']) "
-"THEN CASE WHEN pg_catalog.set_config('synchronous_commit', 'on', true) IS NOT NULL THEN 'committed' END "
-"ELSE 'committed' END";
+"CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) "
+"ANY ('{off,local,remote_write}'::pg_catalog.text[]) "
+"THEN CASE WHEN pg_catalog.set_config('synchronous_commit', 'on', true) OPERATOR(pg_catalog.=) 'on' "
+"THEN 'committed' END ELSE 'committed' END";
 
 /* ---- who takes part, and who decides ---- */
 
