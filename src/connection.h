@@ -135,7 +135,7 @@ typedef struct NodeConn
 	bool		xact_wrote;
 	bool		xact_must_commit;	/* holds changes that no repair could bring back */
 	bool		xact_lost;		/* it was cut off; stays until the front's ends */
-	int			nkey_locks;		/* taken in it */
+	int			nkey_locks;		/* asked for in it */
 	int			release_call;	/* savepoint of a finished call, not released yet; 0: none */
 } NodeConn;
 
