@@ -85,6 +85,7 @@ typedef struct NodeConn
 	uint32		fingerprint;
 	bool		password_required;
 	int			connect_timeout;	/* ms */
+	bool		pooled;			/* the cluster's option: no state outlives a transaction */
 	uint64		checked_generation;
 
 	/* commands on their way, oldest first: a ring */
@@ -206,7 +207,7 @@ extern bool plshard_conn_waits_for_lock(const NodeConn *conn);
  * Sends a statement that is prepared on first use; one prepared statement for
  * each (id, shard), under an LRU.  The text must be the same for all shards: once
  * there are too many, the rest of them share one.  "sql" may be NULL where
- * plshard_conn_needs_text says so.
+ * plshard_conn_needs_text says so.  On a pooled connection nothing is kept prepared.
  */
 extern void plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 									   int nparams, const Oid *types, const RemoteParams *params,

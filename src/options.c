@@ -52,6 +52,7 @@ static const OptionName option_names[] = {
 	{"node_timeout", ANY_CLUSTER},
 	{"password", OPTION_OF_MAPPING},
 	{"password_required", OPTION_OF_SERVER | OPTION_OF_MAPPING | OPTION_OF_CALLBACK},
+	{"pooled", ANY_CLUSTER},
 	{"query_timeout", ANY_CLUSTER},
 	{"sslcert", OPTION_OF_MAPPING},
 	{"sslkey", OPTION_OF_MAPPING},
@@ -212,6 +213,8 @@ plshard_set_option(ClusterOptions *options, DefElem *option, OptionPlace place)
 		options->modular_mapping = plshard_option_is_on(option);
 	else if (option_is(option, "autocommit"))
 		options->autocommit = plshard_option_is_on(option);
+	else if (option_is(option, "pooled"))
+		options->pooled = plshard_option_is_on(option);
 	/* statement_timeout is PL/Proxy's, which ignores it too */
 }
 
@@ -316,7 +319,8 @@ check_server(List *options)
 		DefElem    *option = lfirst_node(DefElem, cell);
 
 		if (plshard_partition_number(option->defname) >= 0 ||
-			option_is(option, "modular_mapping") || option_is(option, "autocommit"))
+			option_is(option, "modular_mapping") || option_is(option, "autocommit") ||
+			option_is(option, "pooled"))
 			ereport(ERROR,
 					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 					 errmsg("options \"%s\" and \"cluster_id\" exclude each other",
@@ -381,6 +385,16 @@ plshard_cluster_options(Oid server_oid, ClusterOptions *options)
 	plshard_default_options(options);
 	set_options(options, GetForeignDataWrapper(server->fdwid)->options, OPTION_OF_WRAPPER);
 	set_options(options, server->options, OPTION_OF_SERVER);
+	if (options->is_catalog)
+		options->modular_mapping = options->autocommit = options->pooled = false;
+}
+
+void
+plshard_wrapper_options(ClusterOptions *options)
+{
+	plshard_default_options(options);
+	set_options(options, GetForeignDataWrapperByName(PLSHARD_FDW_NAME, false)->options,
+				OPTION_OF_WRAPPER);
 }
 
 List *

@@ -87,7 +87,7 @@ try_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 	char	   *sql = NULL;
 
 	if (plshard_conn_needs_text(task->conn, QUERY_LOCK + mode, shard_id))
-		sql = psprintf("SELECT CASE WHEN %s THEN CASE WHEN (SELECT last_value FROM %s) <= $2 THEN true "
+		sql = psprintf("SELECT CASE WHEN %s THEN CASE WHEN (SELECT last_value FROM %s) OPERATOR(pg_catalog.<=) $2 THEN true "
 					   "ELSE plshard_node.epoch_is_old() END "
 					   "ELSE plshard_node.lock_not_taken() END",
 					   lock_sql[mode].try, task->conn->epoch_sequence);
@@ -105,7 +105,7 @@ wait_for_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 				   lock_sql[mode].nparams, numbers, PENDING_LOCK_WAIT);
 	plshard_conn_send_flush(task->conn);	/* so that we know what it waits for */
 	send_statement(task, QUERY_EPOCH, shard_id,
-				   psprintf("SELECT CASE WHEN last_value <= $1 THEN true "
+				   psprintf("SELECT CASE WHEN last_value OPERATOR(pg_catalog.<=) $1 THEN true "
 							"ELSE plshard_node.epoch_is_old() END FROM %s",
 							task->conn->epoch_sequence), 1, epoch, PENDING_LOCK);
 }
