@@ -28,6 +28,7 @@
 #include "utils/syscache.h"
 
 #define DEFAULT_NODE_TIMEOUT 2000
+#define DEFAULT_CALL_ID_LIFETIME (24 * 60 * 60)
 
 #define ANY_CLUSTER (OPTION_OF_WRAPPER | OPTION_OF_SERVER | OPTION_OF_CALLBACK)
 
@@ -39,6 +40,7 @@ typedef struct OptionName
 
 static const OptionName option_names[] = {
 	{"autocommit", ANY_CLUSTER},
+	{"call_id_lifetime", OPTION_OF_WRAPPER | OPTION_OF_SERVER},
 	{"cluster_id", OPTION_OF_SERVER},
 	{"commit", OPTION_OF_SERVER},
 	{"connect_timeout", ANY_CLUSTER},
@@ -171,6 +173,7 @@ plshard_default_options(ClusterOptions *options)
 	memset(options, 0, sizeof(*options));
 	options->node_timeout = DEFAULT_NODE_TIMEOUT;
 	options->password_required = true;
+	options->call_id_lifetime = DEFAULT_CALL_ID_LIFETIME;
 }
 
 void
@@ -189,6 +192,8 @@ plshard_set_option(ClusterOptions *options, DefElem *option, OptionPlace place)
 		if (strcmp(defGetString(option), "fast") != 0)
 			wrong_value(option, gettext_noop("Valid values are: fast."));
 	}
+	else if (option_is(option, "call_id_lifetime"))
+		options->call_id_lifetime = parse_number(option, GUC_UNIT_S, 1);
 	else if (option_is(option, "node_timeout"))
 		options->node_timeout = parse_number(option, GUC_UNIT_MS, 1);
 	else if (option_is(option, "connect_timeout"))

@@ -20,6 +20,7 @@ typedef struct ClusterOptions
 	pg_uuid_t	cluster_id;
 	int			node_timeout;	/* how long a node may take to answer a probe */
 	int			connect_timeout;	/* see plshard_connect_timeout */
+	int			call_id_lifetime;	/* in seconds: how long results of calls with an id are kept */
 	int			query_timeout;	/* of calls without a TIMEOUT; 0: none */
 	int			connection_lifetime;	/* in seconds; 0: none */
 	int			keepalive_idle; /* of TCP, in seconds; 0: our default */

@@ -15,8 +15,13 @@
 #include "port/pg_bswap.h"
 #include "write_locks.h"
 
-/* Many keys in one transaction take the whole shard: the lock table is finite. */
-#define MAX_KEY_LOCKS 100
+/*
+ * Many keys in one transaction take the whole shard, since the lock table is finite:
+ * first only if it is free, as two that share a shard and both want all of it are a
+ * deadlock; in the end in any case.
+ */
+#define MANY_KEY_LOCKS 100
+#define MAX_KEY_LOCKS 1000
 
 /*
  * Where a shard has a single active placement, nothing needs to order the writers of
@@ -28,6 +33,7 @@ typedef enum LockMode
 {
 	LOCK_SHARD_SHARED,
 	LOCK_KEY,					/* and the shard's, shared */
+	LOCK_SHARD_OR_KEY,			/* the whole shard if that is free */
 	LOCK_WHOLE_SHARD
 } LockMode;
 
@@ -46,6 +52,13 @@ static const struct
 	[LOCK_KEY] = {
 		"pg_catalog.pg_try_advisory_xact_lock_shared($1) AND pg_catalog.pg_try_advisory_xact_lock($3)",
 		"SELECT pg_catalog.pg_advisory_xact_lock_shared($1), pg_catalog.pg_advisory_xact_lock($2)",
+		2
+	},
+	[LOCK_SHARD_OR_KEY] = {
+		"CASE WHEN pg_catalog.pg_try_advisory_xact_lock($1) THEN true"
+		" ELSE pg_catalog.pg_try_advisory_xact_lock_shared($1) AND pg_catalog.pg_try_advisory_xact_lock($3) END",
+		"SELECT pg_catalog.pg_advisory_xact_lock_shared($1), pg_catalog.pg_advisory_xact_lock($2)"
+		" WHERE NOT pg_catalog.pg_try_advisory_xact_lock($1)",
 		2
 	},
 	[LOCK_WHOLE_SHARD] = {
@@ -125,9 +138,8 @@ plshard_send_locks(const Execution *e, Task *task)
 			mode = LOCK_SHARD_SHARED;
 		else if (target->has_key && task->conn->nkey_locks < MAX_KEY_LOCKS)
 		{
-			mode = LOCK_KEY;
+			mode = task->conn->nkey_locks++ < MANY_KEY_LOCKS ? LOCK_KEY : LOCK_SHARD_OR_KEY;
 			key_lock = (uint64) plshard_key_lock_key(e->map, shard_id, target->key_hash);
-			task->conn->nkey_locks++;
 		}
 	}
 	if (task->wait_locks)
