@@ -115,7 +115,18 @@ CREATE TABLE plshard.decision (
 	PRIMARY KEY (cluster_id, gid)
 );
 
--- All of it is the definition of the user's clusters, so pg_dump brings it along.
+-- This front's own, not to be dumped: its id, and the transactions that wrote here as
+-- well and were committed here (what is not in it was not).
+CREATE TABLE plshard.front (
+	front_id	uuid PRIMARY KEY
+);
+INSERT INTO plshard.front VALUES (pg_catalog.gen_random_uuid());
+
+CREATE TABLE plshard.transaction (
+	gid			text PRIMARY KEY
+);
+
+-- The rest is the definition of the user's clusters, so pg_dump brings it along.
 SELECT pg_catalog.pg_extension_config_dump('plshard.cluster', '');
 SELECT pg_catalog.pg_extension_config_dump('plshard.node', '');
 SELECT pg_catalog.pg_extension_config_dump('plshard.shard_id_seq', '');
@@ -342,6 +353,24 @@ CREATE FUNCTION plshard.verify(cluster name)
 	RETURNS TABLE (shard_id bigint, node name, table_name text, row_count bigint, checksum text,
 				   consistent boolean)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'plshard_verify';
+
+-- What is left prepared on the nodes, of transactions whose outcome is still to be
+-- brought about.  "decision" is null while none is known.
+CREATE FUNCTION plshard.find_in_doubt()
+	RETURNS TABLE (cluster name, gid text, node name, prepared_at timestamptz, owner name,
+				   decider name, front_id uuid, decision text, session_alive boolean)
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'plshard_in_doubt';
+
+CREATE VIEW plshard.in_doubt AS SELECT * FROM plshard.find_in_doubt();
+GRANT SELECT ON plshard.in_doubt TO PUBLIC;
+
+CREATE FUNCTION plshard.recover(cluster name)
+	RETURNS TABLE (gid text, outcome text, detail text)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'plshard_recover';
+
+CREATE FUNCTION plshard.forget_front(front_id uuid)
+	RETURNS TABLE (cluster name, gid text, outcome text, detail text)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'plshard_forget_front';
 
 --
 -- For everybody; clusters are guarded by USAGE on their foreign servers

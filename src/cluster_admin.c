@@ -19,6 +19,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "node_schema.h"
+#include "recovery_worker.h"
 #include "session.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
@@ -183,6 +184,11 @@ plshard_create_cluster(PG_FUNCTION_ARGS)
 						 quote_identifier(NameStr(*PG_GETARG_NAME(0))), PLSHARD_FDW_NAME, id));
 	(void) plshard_catalog_query("INSERT INTO plshard.cluster (cluster_id)"
 								 " VALUES ($1::uuid)", 1, &id);
+	if (!plshard_is_preloaded)
+		ereport(NOTICE,
+				(errmsg("nothing settles transactions in doubt in the background"),
+				 errdetail("The library is not in shared_preload_libraries."),
+				 errhint("Add plshard there, or run plshard.recover after failures.")));
 	PG_RETURN_VOID();
 }
 

@@ -118,10 +118,11 @@ compare_own_rows(const void *a, const void *b, void *arg)
 }
 
 static void
-read_replica(ReplicaRows *replica, const Comparison *c, RowDecoder *decoder, const Task *task)
+read_replica(ReplicaRows *replica, const Comparison *c, RowDecoder *decoder, RemoteQuery *query,
+			 const Task *task)
 {
 	replica->comparison = c;
-	plshard_decode_rows(decoder, task->result, &replica->rows);
+	plshard_decode_rows(decoder, query, task->result, &replica->rows);
 	replica->order = palloc_extended(Max(replica->rows.nrows, 1) * sizeof(int), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < replica->rows.nrows; i++)
 		replica->order[i] = i;
@@ -183,8 +184,8 @@ compare_kept_rows(const Execution *e, const Task *a, const Task *b)
 	if (decoder == NULL)
 		decoder = plshard_derive_decoder(a->result, CurrentMemoryContext);
 	init_comparison(&comparison, decoder);
-	read_replica(&x, &comparison, decoder, a);
-	read_replica(&y, &comparison, decoder, b);
+	read_replica(&x, &comparison, decoder, e->sink->query, a);
+	read_replica(&y, &comparison, decoder, e->sink->query, b);
 	while (i < x.rows.nrows && j < y.rows.nrows)
 	{
 		int			order = compare_rows(&comparison, &x.rows, x.order[i], &y.rows, y.order[j]);

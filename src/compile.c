@@ -434,7 +434,7 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 		types[i] = function->encoders[i].wire_type;
 	}
 
-	/* only a call casts its columns: other statements may return what they like */
+	/* only a call casts its columns: what other statements return, the first answer tells */
 	if (decoder != NULL && body->sql.length == 0 && !c->signature.is_procedure &&
 		plshard_decodes_binary(decoder))
 		query->result_format = 1;

@@ -15,6 +15,8 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "node_schema.h"
+#include "node_settings.h"
+#include "pgtime.h"
 #include "remote_error.h"
 #include "session_key.h"
 #include "settings.h"
@@ -23,10 +25,13 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
+/* A literal in a statement is read when it is prepared, under the settings of then. */
 typedef struct StatementKey
 {
 	uint64		id;
 	int64		shard_id;
+	const void *timezone;		/* of a call's statement */
+	int64		date_order;
 } StatementKey;
 
 typedef struct PreparedStatement
@@ -41,8 +46,9 @@ typedef struct PreparedStatement
 static HTAB *connections = NULL;
 
 /*
- * What is asked and set on every session of ours, in one round trip.  %s is whether
- * the node has the cluster's objects: without them it has lost its data.  Text travels as
+ * What is asked and set on every session of ours, in one round trip.  The %s are: whether
+ * the node has the cluster's objects (without them it has lost its data); the
+ * session's key; the order of day, month and year.  Text travels as
  * the same on both sides; nothing is written unless a write says so; a session
  * whose front has gone ends soon, also while it computes.
  */
@@ -50,9 +56,15 @@ static const char setup_sql[] =
 "SELECT pg_catalog.current_setting('search_path'), "
 "%s, %s, "
 "pg_catalog.set_config('default_transaction_read_only', 'on', false), "
-"pg_catalog.set_config('datestyle', 'ISO', false), "
+"pg_catalog.set_config('datestyle', 'ISO, %s', false), "
 "pg_catalog.set_config('intervalstyle', 'postgres', false), "
 "pg_catalog.set_config('extra_float_digits', '3', false), "
+"pg_catalog.set_config('bytea_output', 'hex', false), "
+"pg_catalog.set_config('lc_monetary', 'C', false), "
+"pg_catalog.set_config('array_nulls', 'on', false), "
+"pg_catalog.set_config('xmloption', 'content', false), "
+"pg_catalog.set_config('standard_conforming_strings', 'on', false), "
+"pg_catalog.set_config('client_min_messages', 'notice', false), "
 "pg_catalog.set_config('client_connection_check_interval', '500ms', false), "
 "pg_catalog.set_config('tcp_keepalives_idle', '10', false), "
 "pg_catalog.set_config('tcp_keepalives_interval', '5', false), "
@@ -434,7 +446,9 @@ begin_setup(NodeConn *conn)
 	sql = psprintf(setup_sql, conn->epoch_sequence == NULL ? "true" :
 				   psprintf("pg_catalog.to_regclass(%s) IS NOT NULL",
 							quote_literal_cstr(conn->epoch_sequence)),
-				   plshard_session_key_sql());
+				   plshard_session_key_sql(), plshard_date_order_name(DateOrder));
+	conn->date_order = DateOrder;
+	conn->changed_date_order = false;
 	plshard_conn_send_plain(conn, sql, PENDING_SETUP, NULL, 0, false);
 	pfree(sql);
 	plshard_conn_send_sync(conn, NULL);
@@ -666,13 +680,26 @@ make_room(NodeConn *conn)
 	}
 }
 
+static StatementKey
+statement_key(uint64 id, int64 shard_id)
+{
+	StatementKey key = {id, shard_id, NULL, 0};
+
+	if (id >= FIRST_FUNCTION_QUERY)
+	{
+		key.timezone = session_timezone;
+		key.date_order = DateOrder;
+	}
+	return key;
+}
+
 void
 plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 						   int nparams, const Oid *types, const RemoteParams *params,
 						   int result_format, PendingKind kind,
 						   void *owner, int number, bool row_mode)
 {
-	StatementKey key;
+	StatementKey key = statement_key(id, shard_id);
 	PreparedStatement *statement;
 	bool		found;
 	char		name[40];
@@ -681,16 +708,14 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 		return;
 	log_command(conn, sql);
 
-	key.id = id;
-	key.shard_id = shard_id;
-	statement = hash_search(conn->statements, &key, HASH_FIND, NULL);
+	statement = hash_search(conn->statements, &key, HASH_FIND, &found);
 	if (statement == NULL)
 	{
 		make_room(conn);
 		if (conn->state != CONN_READY)
 			return;
 		reserve_pending(conn, 1);
-		statement = hash_search(conn->statements, &key, HASH_ENTER, &found);
+		statement = hash_search(conn->statements, &key, HASH_ENTER, NULL);
 		statement->name = ++conn->next_name;
 		statement->prepared = false;
 		dlist_push_head(&conn->lru, &statement->node);
@@ -717,7 +742,7 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 		lost_by_libpq(conn);
 		return;
 	}
-	push_pending(conn, kind, owner, number, row_mode);
+	push_pending(conn, kind, owner, number, row_mode)->reused = found;
 }
 
 void
@@ -765,17 +790,19 @@ plshard_conn_send_sync(NodeConn *conn, void *owner)
 void
 plshard_conn_forget_statement(NodeConn *conn, uint64 id, int64 shard_id)
 {
-	StatementKey key = {id, shard_id};
+	HASH_SEQ_STATUS status;
 	PreparedStatement *statement;
 
 	if (conn->state != CONN_READY)
 		return;
-	statement = hash_search(conn->statements, &key, HASH_FIND, NULL);
-	if (statement && statement->prepared)
+	hash_seq_init(&status, conn->statements);
+	while ((statement = hash_seq_search(&status)) != NULL)
 	{
+		if (statement->key.id != id || statement->key.shard_id != shard_id || !statement->prepared)
+			continue;
 		dlist_delete(&statement->node);
 		conn->nstatements--;
-		hash_search(conn->statements, &key, HASH_REMOVE, NULL);
+		hash_search(conn->statements, &statement->key, HASH_REMOVE, NULL);
 	}
 }
 

@@ -43,6 +43,7 @@ typedef struct Pending
 	bool		row_mode_set;
 	bool		answered;		/* a result has come; NULL ends it */
 	struct PreparedStatement *statement;	/* PENDING_PREPARE */
+	bool		reused;			/* its statement was prepared for an earlier command */
 	const char *notices_for;	/* the function whose notices are passed on; NULL: none are */
 } Pending;
 
@@ -115,6 +116,8 @@ typedef struct NodeConn
 	bool		was_writable;	/* it has been off */
 	int			statement_timeout;	/* ms; 0 the session's own, -1 unknown */
 	const void *timezone;		/* the front's that was set; NULL unknown */
+	int			date_order;		/* the same; -1 unknown */
+	bool		changed_date_order;	/* since the session was set up */
 
 	/* prepared statements */
 	struct HTAB *statements;
@@ -224,6 +227,8 @@ plshard_conn_forget_settings(NodeConn *conn)
 	if (conn->was_writable)
 		conn->read_only = -1;
 	conn->timezone = NULL;
+	if (conn->changed_date_order)
+		conn->date_order = -1;
 }
 
 /*

@@ -22,7 +22,8 @@ typedef struct RemoteQuery
 	const char *sql;
 	int			nparams;
 	const Oid  *param_types;	/* 0: the node infers it (the text has a cast) */
-	int			result_format;	/* 0 text, 1 binary: for all columns */
+	int			result_format;	/* 0 text, 1 binary: for all columns; state */
+	bool		text_only;		/* state: binary results have turned out not to be readable */
 	bool		is_call;		/* of a function that must be on the nodes */
 	int			node_values;	/* that it uses itself, see node_values.h */
 } RemoteQuery;
@@ -53,6 +54,7 @@ typedef struct RowSink
 {
 	bool		streaming;		/* many rows may come: read them one at a time */
 	struct RowDecoder *decoder; /* how they are read; NULL: whatever comes is taken */
+	RemoteQuery *query;			/* where the format to ask for the next time is noted */
 	void		(*row) (struct RowSink *sink, const PGresult *result, int row);
 	void		(*reset) (struct RowSink *sink);	/* forget all rows: the call
 													 * is started anew */

@@ -225,8 +225,7 @@ keep_query_id(PlshardFunction *function, const PlshardFunction *previous)
 	RemoteQuery *a = &function->query;
 	const RemoteQuery *b = &previous->query;
 
-	if (a->nparams == b->nparams && a->result_format == b->result_format &&
-		strcmp(a->sql, b->sql) == 0 &&
+	if (a->nparams == b->nparams && strcmp(a->sql, b->sql) == 0 &&
 		memcmp(a->param_types, b->param_types, a->nparams * sizeof(Oid)) == 0)
 		a->id = b->id;
 }

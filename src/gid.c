@@ -15,8 +15,6 @@
 #include "gid.h"
 #include "lib/stringinfo.h"
 
-#define PREFIX "plshard_"
-
 /* A gid's text with ":" and the longest node id behind it must be a valid name. */
 #define MAX_GID_LENGTH (PLSHARD_PREPARED_NAME_SIZE - 1 - (int) strlen(":2147483647"))
 
@@ -54,7 +52,7 @@ plshard_gid_text(const Gid *gid)
 	StringInfoData text;
 
 	initStringInfo(&text);
-	appendStringInfoString(&text, PREFIX);
+	appendStringInfoString(&text, PLSHARD_GID_PREFIX);
 	append_hex(&text, gid->cluster_id.data, UUID_LEN);
 	appendStringInfoChar(&text, '_');
 	append_hex(&text, gid->random, sizeof(gid->random));
@@ -162,9 +160,9 @@ plshard_gid_parse(const char *text, Gid *gid)
 	const char *at = text;
 	uint8		key[4];
 
-	if (strlen(text) > MAX_GID_LENGTH || strncmp(text, PREFIX, strlen(PREFIX)) != 0)
+	if (strlen(text) > MAX_GID_LENGTH || strncmp(text, PLSHARD_GID_PREFIX, strlen(PLSHARD_GID_PREFIX)) != 0)
 		return false;
-	at += strlen(PREFIX);
+	at += strlen(PLSHARD_GID_PREFIX);
 	if (!take_hex(&at, gid->cluster_id.data, UUID_LEN) || !take(&at, '_') ||
 		!take_hex(&at, gid->random, sizeof(gid->random)) || !take(&at, '_') ||
 		!take_hex(&at, key, sizeof(key)) || !take(&at, '_') ||

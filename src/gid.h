@@ -22,6 +22,9 @@
 /* What PostgreSQL allows for the name of a prepared transaction, with its '\0'. */
 #define PLSHARD_PREPARED_NAME_SIZE 200
 
+/* What every gid's text begins with; then comes the cluster's id. */
+#define PLSHARD_GID_PREFIX "plshard_"
+
 typedef struct Gid
 {
 	pg_uuid_t	cluster_id;

@@ -74,7 +74,8 @@ gather_and_reduce(PlshardCall *call, Tuplestorestate *store, Datum *value, bool 
 	TupleDesc	columns;
 	uint64		nrows;
 
-	plshard_init_tuple_sink(&sink, function->reduce->decoder, gathered, call->context);
+	plshard_init_tuple_sink(&sink, function->reduce->decoder, &function->query,
+							gathered, call->context);
 	run_call(call, &sink.sink);
 	columns = sink.sink.decoder ? sink.sink.decoder->desc : function->reduce->columns;
 	if (columns == NULL)
@@ -102,7 +103,8 @@ return_one(PlshardCall *call, bool *isnull)
 		return value;
 	}
 
-	plshard_init_single_sink(&sink, function->decoder, call->caller_context);
+	plshard_init_single_sink(&sink, function->decoder, &function->query,
+							 call->caller_context);
 	run_call(call, &sink.sink);
 	if (function->return_kind == RETURN_VOID)
 	{
@@ -174,7 +176,8 @@ return_set(PlshardCall *call, ReturnSetInfo *rsinfo)
 		gather_and_reduce(call, store, &value, &isnull);
 	else
 	{
-		plshard_init_tuple_sink(&sink, function->decoder, store, call->context);
+		plshard_init_tuple_sink(&sink, function->decoder, &function->query, store,
+								call->context);
 		run_call(call, &sink.sink);
 	}
 }

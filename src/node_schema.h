@@ -3,8 +3,9 @@
  *
  * What plshard keeps on each node: schema plshard_node, plain SQL objects.
  *
- *   plshard_node.transaction (gid text PRIMARY KEY, state text NOT NULL)
- *       one row a committed distributed transaction (PROTOCOL rule 7)
+ *   plshard_node.transaction (gid text PRIMARY KEY, state text NOT NULL, written_at)
+ *       how distributed transactions have ended here: "committed" (PROTOCOL rule
+ *       7), or "aborted", which keeps a late PREPARE or COMMIT from succeeding
  *   plshard_node."epoch_<cluster id>", a sequence
  *       its last_value is the newest epoch that this node has seen
  *   plshard_node.lock_not_taken() returns boolean

@@ -6,9 +6,16 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "node_settings.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
+
+const char *
+plshard_date_order_name(int order)
+{
+	return order == DATEORDER_YMD ? "YMD" : order == DATEORDER_DMY ? "DMY" : "MDY";
+}
 
 bool
 plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write, void *owner)
@@ -34,6 +41,15 @@ plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may
 		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
 		pfree(sql);
 		conn->timezone = session_timezone;
+	}
+	if (conn->date_order != DateOrder)
+	{
+		char	   *sql = psprintf("SET datestyle = 'ISO, %s'", plshard_date_order_name(DateOrder));
+
+		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
+		pfree(sql);
+		conn->date_order = DateOrder;
+		conn->changed_date_order = true;
 	}
 	if (conn->statement_timeout != timeout)
 	{

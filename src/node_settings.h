@@ -10,10 +10,13 @@
 
 /*
  * Queues search_path (a shard's, or PATH_BASE), statement_timeout (ms, 0: the
- * session's own), TimeZone, and whether a command outside a transaction may write,
+ * session's own), TimeZone, the order of dates, and whether a command outside a transaction may write,
  * each only where it differs from what is set; false if nothing had to be sent.
  */
 extern bool plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write,
 									   void *owner);
+
+/* How DateStyle calls the order: DMY. */
+extern const char *plshard_date_order_name(int order);
 
 #endif							/* PLSHARD_NODE_SETTINGS_H */

@@ -10,6 +10,7 @@
 
 #include "cluster.h"
 #include "fmgr.h"
+#include "recovery_worker.h"
 #include "remote_xact.h"
 #include "settings.h"
 
@@ -23,4 +24,5 @@ _PG_init(void)
 	plshard_settings_init();
 	plshard_cluster_init();
 	plshard_remote_xact_init();
+	plshard_recovery_worker_init();
 }

@@ -5,15 +5,15 @@
  * own session cannot end (PROTOCOL rules 9 to 11).  Everybody may do it, several
  * at once; all come to the same end.
  *
- * Works on sessions of its own (session.h) as the current user, each bounded in
- * time by the cluster's node_timeout.  Throws only what interrupts it (cancel,
- * termination); what a node or the registry says against it is in *message.
+ * Works on sessions of its own (session.h) as the current user, each step bounded
+ * in time by the cluster's node_timeout.  Of nodes and the registry nothing is
+ * thrown: what they say against it is in *message.
  */
 #ifndef PLSHARD_RECOVER_H
 #define PLSHARD_RECOVER_H
 
-#include "cluster.h"
 #include "gid.h"
+#include "in_doubt.h"
 
 typedef enum TransactionOutcome
 {
@@ -23,25 +23,51 @@ typedef enum TransactionOutcome
 } TransactionOutcome;
 
 /*
- * Settles one transaction on all its nodes.  COMMITTED and ABORTED are final; a
- * node whose part could not be ended then keeps it prepared, which *message
- * tells (NULL otherwise; palloc'd): recovery does it later.
- *
- * Whoever has sent COMMIT to the decider calls this only within
- * PLSHARD_ROWS_KEPT of that, and takes a later "aborted" for unknown: rows of
- * settled transactions are deleted.
+ * How long the row of a settled transaction stays at least, in seconds.  Whoever
+ * has sent COMMIT to the decider has to ask within that time, and takes a later
+ * "aborted" for unknown.
+ */
+#define PLSHARD_ROWS_KEPT 60
+
+/*
+ * Settles one transaction on all its nodes.  COMMITTED and ABORTED are final.  A
+ * node that could not be told keeps its part prepared until recovery meets it;
+ * *message then says which, else it is NULL (palloc'd).  After COMMITTED such a
+ * node is evicted if it is dead, so that *message means that one could not be.
  */
 extern TransactionOutcome plshard_settle_transaction(const ClusterMap *map, const Gid *gid,
 													 char **message);
 
 /*
- * Settles what is in doubt on one node (an index into the map) and whose
- * session has gone, for somebody who waits behind it or moves a read there.  True
- * when nothing of that kind is left there; else *message (palloc'd) says why.
+ * Settles what was in doubt on one node (an index into the map) when it was called,
+ * for somebody who waits behind it or moves a read there.  A transaction whose
+ * session still lives is waited for, up to node_timeout, before it is settled too.
+ * True when all of it has ended; else *message (palloc'd) says what has not.
  */
 extern bool plshard_recover_node(const ClusterMap *map, int node, char **message);
 
-/* How long a row stays at least, in seconds. */
-#define PLSHARD_ROWS_KEPT 600
+/* ---- for recovery itself: with nodes that the caller has connected to ---- */
+
+typedef enum SettleMode
+{
+	SETTLE_EVICT = 1,			/* nodes that cannot be told to commit */
+	SETTLE_FORGET_FRONT = 2		/* the front that decides is lost: decide without it */
+} SettleMode;
+
+extern TransactionOutcome plshard_settle(RecoveryNodes *nodes, const Gid *gid, int mode,
+										 char **message);
+
+/*
+ * Sees to it that none of some parts (in_doubt.h) is prepared any more: settles what
+ * is abandoned, waits for the others, and settles them too after "timeout" ms.  False
+ * where some are left; *message (palloc'd) then says why.
+ */
+extern bool plshard_settle_parts(RecoveryNodes *nodes, List *parts, int timeout, char **message);
+
+/*
+ * Rolls back one part, on a node whose copy does not count.  Returns why it could not
+ * be done (a sentence, palloc'd), or NULL.
+ */
+extern char *plshard_roll_back_part(RecoveryNodes *nodes, const PreparedPart *part);
 
 #endif							/* PLSHARD_RECOVER_H */

@@ -9,8 +9,14 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "compat.h"
 #include "executor/spi.h"
 #include "gid.h"
 #include "libpq/pqsignal.h"
@@ -23,8 +29,11 @@
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "wait.h"
@@ -283,8 +292,8 @@ run_transaction(const RegistryRequest *request, RegistryAnswer *answer)
 }
 
 /* The settings of the database and its roles must not change what a change means. */
-static void
-pin_settings(void)
+void
+plshard_registry_pin_settings(void)
 {
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
@@ -308,7 +317,7 @@ plshard_registry_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(request.database, InvalidOid, 0);
-	pin_settings();
+	plshard_registry_pin_settings();
 
 	segment = dsm_attach(request.answer);
 	if (segment != NULL)
@@ -497,4 +506,79 @@ plshard_registry_decide(const ClusterMap *map, const char *gid, bool commit, boo
 
 	Assert(strlen(gid) < PLSHARD_PREPARED_NAME_SIZE);
 	return change_registry(&request, map, gid, stands, message);
+}
+
+/*
+ * Rows as they are now, also where the transaction's snapshot is older
+ */
+
+/* The value of a column, NOT NULL, of the first row with that key; false if there is none. */
+static bool
+look_up(const char *table_name, int nkeys, ScanKey keys, AttrNumber column,
+		char *value, Size size)
+{
+	Oid			oid = get_relname_relid(table_name, get_namespace_oid(PLSHARD_SCHEMA, false));
+	Relation	table = table_open(oid, AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SysScanDesc scan = systable_beginscan(table, plshard_primary_key_index(table), nkeys > 0,
+										  snapshot, nkeys, keys);
+	HeapTuple	row = systable_getnext(scan);
+	bool		found = HeapTupleIsValid(row);
+
+	if (found)
+	{
+		Oid			output;
+		bool		varlena;
+		bool		isnull;
+		Datum		datum = heap_getattr(row, column, RelationGetDescr(table), &isnull);
+
+		getTypeOutputInfo(TupleDescAttr(RelationGetDescr(table), column - 1)->atttypid,
+						  &output, &varlena);
+		strlcpy(value, OidOutputFunctionCall(output, datum), size);
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(table, AccessShareLock);
+	return found;
+}
+
+bool
+plshard_registry_decision(const ClusterMap *map, const char *gid, bool *commit)
+{
+	ScanKeyData keys[2];
+	char		state[NAMEDATALEN];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(&map->cluster_id));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(gid));
+	keys[1].sk_collation = DEFAULT_COLLATION_OID;
+	if (!look_up("decision", 2, keys, 3, state, sizeof(state)))
+		return false;
+	*commit = strcmp(state, "committed") == 0;
+	return true;
+}
+
+bool
+plshard_front_committed(const char *gid)
+{
+	ScanKeyData key;
+	char		ignored[NAMEDATALEN];
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(gid));
+	key.sk_collation = DEFAULT_COLLATION_OID;
+	return look_up("transaction", 1, &key, 1, ignored, sizeof(ignored));
+}
+
+void
+plshard_front_id(uint8 id[8])
+{
+	char		text[NAMEDATALEN];
+	pg_uuid_t  *uuid;
+
+	if (!look_up("front", 0, NULL, 1, text, sizeof(text)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s.front\" is empty", PLSHARD_SCHEMA),
+				 errhint("Insert a new id: INSERT INTO plshard.front VALUES (gen_random_uuid()).")));
+	uuid = DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(text)));
+	memcpy(id, uuid->data, 8);
 }

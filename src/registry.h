@@ -46,6 +46,20 @@ extern RegistryOutcome plshard_registry_activate(const ClusterMap *map, int64 sh
 extern RegistryOutcome plshard_registry_decide(const ClusterMap *map, const char *gid,
 											   bool commit, bool *stands, char **message);
 
+/* What the registry says of a transaction by now; false where it says nothing. */
+extern bool plshard_registry_decision(const ClusterMap *map, const char *gid, bool *commit);
+
+/*
+ * Transactions that the front decides (PROTOCOL rule 14): whether this front has
+ * committed one; and the first bytes of this front's id, which no copy of its
+ * database has.
+ */
+extern bool plshard_front_committed(const char *gid);
+extern void plshard_front_id(uint8 id[8]);
+
+/* For background workers: no setting of the database or a role changes what they do. */
+extern void plshard_registry_pin_settings(void);
+
 /* Raises the epoch to at least "epoch": a node has seen one that was never used. */
 extern RegistryOutcome plshard_registry_advance(const ClusterMap *map, int64 epoch,
 												char **message);

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "remote_error.h"
 #include "utils/memutils.h"
 
@@ -182,13 +183,42 @@ plshard_connection_sqlstate(PGconn *conn)
 }
 
 /*
+ * What a server with translated messages says before the session's encoding is
+ * set may hold bytes that are no characters here: they become question marks.
+ */
+static const char *
+as_text(const char *string)
+{
+	int			encoding = GetDatabaseEncoding();
+	int			left = strlen(string);
+	char	   *copy;
+
+	if (pg_verify_mbstr(encoding, string, left, true))
+		return string;
+	copy = pstrdup(string);
+	for (char *p = copy; left > 0;)
+	{
+		int			length = pg_encoding_verifymbchar(encoding, p, left);
+
+		if (length < 0)
+		{
+			*p = '?';
+			length = 1;
+		}
+		p += length;
+		left -= length;
+	}
+	return copy;
+}
+
+/*
  * libpq says "connection to server at "host", port n failed: reason".  The
  * reason is what an application may see; the rest is the operator's.
  */
 char *
 plshard_connection_message(PGconn *conn)
 {
-	const char *message = conn ? PQerrorMessage(conn) : "out of memory";
+	const char *message = conn ? as_text(PQerrorMessage(conn)) : "out of memory";
 	const char *code = find_sqlstate(message);
 	const char *reason = strstr(message, " failed: ");
 	char	   *copy;

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "commands/tablecmds.h"
 #include "conninfo.h"
 #include "miscadmin.h"
 #include "remote_commit.h"
@@ -32,7 +33,8 @@ static const char *
 begin_sql(void)
 {
 	if (XactIsoLevel == XACT_SERIALIZABLE)
-		return XactReadOnly ? "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY" :
+		return XactReadOnly && XactDeferrable ? "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE" :
+			XactReadOnly ? "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY" :
 			"BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE";
 	if (IsolationUsesXactSnapshot())
 		return XactReadOnly ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" :
@@ -219,7 +221,11 @@ xact_callback(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 			if (any_open)
+			{
+				/* what they may fail with must come before the nodes commit */
+				PreCommit_on_commit_actions();
 				plshard_commit_remote(written);
+			}
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			if (any_open)

@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "remote_xact.h"
 #include "repair_job.h"
+#include "repair_settle.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -45,6 +46,7 @@ typedef struct RepairEntry
 	int64		shard_id;
 	const char *source_name;
 	const char *target_name;
+	bool		first;			/* of its target: what is in doubt there comes before */
 	RepairJob  *job;			/* while it is running */
 	bool		finished;		/* the job says so */
 	uint64		rows;
@@ -101,7 +103,11 @@ turn_job(void *arg)
 	MemoryContext caller = MemoryContextSwitchTo(entry->job->context);
 
 	if (entry->job->map == NULL)
+	{
+		if (entry->first)
+			plshard_repair_settle(entry->job);
 		plshard_repair_begin(entry->job);
+	}
 	entry->finished = plshard_repair_turn(entry->job);
 	MemoryContextSwitchTo(caller);
 }
@@ -195,6 +201,19 @@ target_is_free(const RepairList *list, const RepairEntry *entry)
 	return true;
 }
 
+/* Has a placement been repaired there, and so all been settled before? */
+static bool
+target_is_settled(const RepairList *list, const RepairEntry *entry)
+{
+	for (int i = 0; i < list->nentries; i++)
+	{
+		if (list->entries[i].state == ENTRY_DONE &&
+			strcmp(list->entries[i].target_name, entry->target_name) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Gives every entry that can run its turn; true when one of them has ended. */
 static bool
 turn_entries(RepairList *list)
@@ -206,7 +225,10 @@ turn_entries(RepairList *list)
 		RepairEntry *entry = &list->entries[i];
 
 		if (entry->state == ENTRY_WAITING && target_is_free(list, entry))
+		{
+			entry->first = !target_is_settled(list, entry);
 			start_job(entry, list->server_oid);
+		}
 		if (entry->state != ENTRY_RUNNING)
 			continue;
 		turn_entry(list, entry);

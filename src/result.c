@@ -71,6 +71,7 @@ plshard_make_row_decoder(TupleDesc desc, Oid domain, MemoryContext context)
 	return decoder;
 }
 
+/* A decoder for whatever a result has. */
 RowDecoder *
 plshard_derive_decoder(const PGresult *result, MemoryContext context)
 {
@@ -189,16 +190,42 @@ same_map(const int *a, const int *b, int ncolumns)
 }
 
 /*
- * Checks the columns of one target's result.  The first one's map serves all:
- * rows do not say whose they are.
+ * Makes the decoder ready for a result.  A binary one that cannot be read makes
+ * the query ask for text from now on.
  */
 static void
-check_columns(const RowDecoder *decoder, const PGresult *result, bool *described, int **map)
+open_columns(RowDecoder *decoder, RemoteQuery *query, const PGresult *result, const int *map)
 {
-	int		   *new_map = map_columns(decoder, result);
-
 	for (int i = 0; i < decoder->ncolumns; i++)
-		plshard_check_column(&decoder->columns[i], result, new_map ? new_map[i] : i);
+	{
+		if (plshard_open_column(&decoder->columns[i], result, map ? map[i] : i))
+			continue;
+		query->text_only = true;
+		query->result_format = 0;
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of the remote result has changed its type",
+						decoder->columns[i].name),
+				 errdetail("The node returned a type of its own in place of one that travels in binary."),
+				 errhint("Call the function again: its results will travel as text.")));
+	}
+}
+
+/*
+ * Checks the columns of one target's result.  The first one's map serves all:
+ * rows do not say whose they are.  Notes in which format to ask for the next.
+ */
+static void
+check_columns(RowSink *sink, const PGresult *result, bool *described, int **map)
+{
+	RowDecoder *decoder = sink->decoder;
+	int		   *new_map = map_columns(decoder, result);
+	bool		binary = !sink->query->text_only && (!*described || sink->query->result_format == 1);
+
+	open_columns(decoder, sink->query, result, new_map);
+	for (int i = 0; i < decoder->ncolumns; i++)
+		binary &= plshard_reads_binary(&decoder->columns[i], result, new_map ? new_map[i] : i);
+	sink->query->result_format = binary ? 1 : 0;
 
 	if (*described && !same_map(*map, new_map, decoder->ncolumns))
 		ereport(ERROR,
@@ -270,14 +297,14 @@ make_composite(RowDecoder *decoder, Datum *values, bool *isnull)
 }
 
 void
-plshard_decode_rows(RowDecoder *decoder, const PGresult *result, DecodedRows *rows)
+plshard_decode_rows(RowDecoder *decoder, RemoteQuery *query, const PGresult *result,
+					DecodedRows *rows)
 {
 	rows->result = result;
 	rows->nrows = PQntuples(result);
 	rows->width = decoder->desc ? decoder->desc->natts : 1;
 	rows->map = map_columns(decoder, result);
-	for (int i = 0; i < decoder->ncolumns; i++)
-		plshard_check_column(&decoder->columns[i], result, rows->map ? rows->map[i] : i);
+	open_columns(decoder, query, result, rows->map);
 	rows->values = palloc_extended(Max((Size) rows->nrows * rows->width, 1) * sizeof(Datum),
 								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	rows->isnull = palloc_extended(Max((Size) rows->nrows * rows->width, 1), MCXT_ALLOC_HUGE);
@@ -299,7 +326,7 @@ single_describe(RowSink *sink, const PGresult *result)
 	if (single->sink.decoder == NULL)
 		return;
 	old_context = MemoryContextSwitchTo(single->context);
-	check_columns(single->sink.decoder, result, &single->described, &single->map);
+	check_columns(sink, result, &single->described, &single->map);
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -343,13 +370,15 @@ single_reset(RowSink *sink)
 }
 
 void
-plshard_init_single_sink(SingleSink *single, RowDecoder *decoder, MemoryContext context)
+plshard_init_single_sink(SingleSink *single, RowDecoder *decoder, RemoteQuery *query,
+						 MemoryContext context)
 {
 	single->sink.streaming = false;
 	single->sink.row = single_row;
 	single->sink.reset = single_reset;
 	single->sink.describe = single_describe;
 	single->sink.decoder = decoder;
+	single->sink.query = query;
 	single->context = context;
 	single_reset(&single->sink);
 }
@@ -367,7 +396,7 @@ tuples_describe(RowSink *sink, const PGresult *result)
 
 	if (tuples->sink.decoder == NULL)
 		tuples->sink.decoder = plshard_derive_decoder(result, tuples->context);
-	check_columns(tuples->sink.decoder, result, &tuples->described, &tuples->map);
+	check_columns(sink, result, &tuples->described, &tuples->map);
 	if (first)
 		make_row(tuples->sink.decoder, &tuples->values, &tuples->isnull);
 	MemoryContextSwitchTo(old_context);
@@ -403,8 +432,8 @@ tuples_reset(RowSink *sink)
 }
 
 void
-plshard_init_tuple_sink(TupleSink *tuples, RowDecoder *decoder, Tuplestorestate *store,
-						MemoryContext context)
+plshard_init_tuple_sink(TupleSink *tuples, RowDecoder *decoder, RemoteQuery *query,
+						Tuplestorestate *store, MemoryContext context)
 {
 	tuples->sink.streaming = true;
 	tuples->sink.row = tuples_row;
@@ -412,6 +441,7 @@ plshard_init_tuple_sink(TupleSink *tuples, RowDecoder *decoder, Tuplestorestate 
 	tuples->sink.describe = tuples_describe;
 	tuples->sink.decoder = decoder;
 	tuples->derived = decoder == NULL;
+	tuples->sink.query = query;
 	tuples->store = store;
 	tuples->context = context;
 	tuples->row_context = AllocSetContextCreate(context, "plshard row", ALLOCSET_DEFAULT_SIZES);

@@ -36,16 +36,15 @@ extern RowDecoder *plshard_make_scalar_decoder(Oid type, int32 typmod, const cha
 /* For rows of a descriptor (dropped columns become NULL); "domain": see above. */
 extern RowDecoder *plshard_make_row_decoder(TupleDesc desc, Oid domain, MemoryContext context);
 
-/*
- * Whether results may be asked for in binary (RemoteQuery.result_format): all
- * columns can be read so.
- */
+/* Whether values of all columns' types can be read in binary. */
 extern bool plshard_decodes_binary(const RowDecoder *decoder);
 
 /*
  * All sinks check a result once, before its rows: 42804 if its columns are not
  * the expected ones (the detail names missing and surplus ones) or, in binary,
- * of another type; and 42804 if two targets' columns come in a different order.
+ * of a type that cannot be read; and 42804 if two targets' columns come in a
+ * different order.  In the query they note the format to ask for the next time:
+ * binary if all columns have the expected types.
  */
 
 /* The first row of a result, as a Datum; more rows are only counted. */
@@ -66,7 +65,7 @@ typedef struct SingleSink
  * (of a row decoder: a composite Datum) is made in "context", which should be
  * short-lived since conversion leaves garbage.  Owns nothing else.
  */
-extern void plshard_init_single_sink(SingleSink *single, RowDecoder *decoder,
+extern void plshard_init_single_sink(SingleSink *single, RowDecoder *decoder, RemoteQuery *query,
 									 MemoryContext context);
 
 /* All rows, into a tuplestore. */
@@ -87,12 +86,12 @@ typedef struct TupleSink
 
 /*
  * Initializes a sink that puts rows into "store" (the caller's).  With decoder
- * NULL it is made from the first result's columns: a type that would travel in
- * binary is itself, all others are text; ask for text format then, and find the
- * descriptor in sink->sink.decoder->desc afterwards (decoder stays NULL if no target
- * answered).  Working memory is a child of "context" and ends with it.
+ * NULL it is made from the first result's columns: a type that is the same on
+ * every server is itself, all others are text; find the descriptor in
+ * sink->sink.decoder->desc afterwards (decoder stays NULL if no target answered).
+ * Working memory is a child of "context" and ends with it.
  */
-extern void plshard_init_tuple_sink(TupleSink *tuples, RowDecoder *decoder,
+extern void plshard_init_tuple_sink(TupleSink *tuples, RowDecoder *decoder, RemoteQuery *query,
 									Tuplestorestate *store, MemoryContext context);
 
 /* A decoder of a result's own columns, found as plshard_init_tuple_sink says. */
@@ -110,10 +109,11 @@ typedef struct DecodedRows
 } DecodedRows;
 
 /*
- * Decodes all rows, in the current memory context.  Errors: 42804 where the
- * columns are not those of the decoder; whatever decoding a value throws.
+ * Decodes all rows of the query, in the current memory context.  Errors: 42804
+ * where the columns are not those of the decoder; whatever decoding a value throws.
  */
-extern void plshard_decode_rows(RowDecoder *decoder, const PGresult *result, DecodedRows *rows);
+extern void plshard_decode_rows(RowDecoder *decoder, RemoteQuery *query, const PGresult *result,
+								DecodedRows *rows);
 
 /*
  * A digest of a multiset of rows: rows of equal bytes in any order have equal

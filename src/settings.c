@@ -1,7 +1,8 @@
 /*
  * settings.c
  *
- * The GUCs.  Every user may set them, but for the one that grants something.
+ * The GUCs.  Every user may set them, but for the one that grants something and
+ * that of the background worker.
  */
 #include "postgres.h"
 
@@ -15,6 +16,7 @@ bool		plshard_log_remote_commands = false;
 int			plshard_max_connections_per_node = 1;
 int			plshard_max_prepared_statements = 1000;
 bool		plshard_connect_by_expression = false;
+int			plshard_recovery_interval = 10000;
 int			plshard_deadlock_timeout = 1000;
 bool		plshard_compare_results = true;
 
@@ -56,6 +58,12 @@ plshard_settings_init(void)
 							 false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 
+	DefineCustomIntVariable("plshard.recovery_interval",
+							"How often the background worker settles transactions in doubt.",
+							"0 switches it off. The worker needs plshard in shared_preload_libraries.",
+							&plshard_recovery_interval,
+							10000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("plshard.deadlock_timeout",
 							"Time that a call waits for an answer before it looks for a deadlock between nodes.",
 							NULL,

@@ -367,12 +367,16 @@ static bool
 plan_is_stale(const Pending *pending, const PGresult *error, int sqlstate)
 {
 	const char *where = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
+	const char *message = PQresultErrorField(error, PG_DIAG_MESSAGE_PRIMARY);
 
-	if (pending->kind != PENDING_CALL)
+	if (pending->kind != PENDING_CALL || !pending->reused)
 		return false;
 	return sqlstate == ERRCODE_UNDEFINED_PSTATEMENT ||
 		(sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED && where &&
-		 strcmp(where, "RevalidateCachedQuery") == 0);
+		 strcmp(where, "RevalidateCachedQuery") == 0) ||
+		/* a type in it was dropped: nothing else tells its plans */
+		(sqlstate == ERRCODE_INTERNAL_ERROR && message &&
+		 strncmp(message, "cache lookup failed", 19) == 0);
 }
 
 static void
@@ -394,7 +398,7 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 			TASK_OUT_OF_IDS : TASK_ERROR;
 		task->conn->result = NULL;	/* ours now */
 		task->error = plshard_own_result(error);
-		if (e->request && plan_is_stale(pending, error, sqlstate))
+		if (e->request && task->nrows == 0 && plan_is_stale(pending, error, sqlstate))
 		{
 			plshard_conn_forget_statement(task->conn, e->request->query->id, path_of(e, task));
 			/* without a savepoint to go back to it remains an error */

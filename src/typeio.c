@@ -16,11 +16,14 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
+#include "utils/xml.h"
 
 /* What of a type's binary format must be known. */
 typedef enum WireKind
@@ -33,9 +36,9 @@ typedef enum WireKind
 
 /*
  * The types whose send and receive functions agree in all supported releases.
- * Not among them: reg* types (oids of one server), money (lc_monetary says
- * where the point is), xml (declares an encoding), interval (17 gave infinity
- * a form that 16 reads as a number), anonymous and catalog row types.
+ * Not among them: reg* types (oids of one server), xml (declares an encoding),
+ * interval (17 gave infinity a form that 16 reads as a number), int2vector and
+ * oidvector (receive takes no empty ones), anonymous and catalog row types.
  */
 static WireKind
 wire_kind(Oid type)
@@ -47,10 +50,8 @@ wire_kind(Oid type)
 		case CHAROID:
 		case INT8OID:
 		case INT2OID:
-		case INT2VECTOROID:
 		case INT4OID:
 		case OIDOID:
-		case OIDVECTOROID:
 		case TIDOID:
 		case XIDOID:
 		case CIDOID:
@@ -65,6 +66,7 @@ wire_kind(Oid type)
 		case FLOAT4OID:
 		case FLOAT8OID:
 		case NUMERICOID:
+		case CASHOID:
 		case MACADDROID:
 		case MACADDR8OID:
 		case INETOID:
@@ -113,8 +115,9 @@ wire_kind_of_container(Oid type)
 {
 	WireKind	kind = wire_kind(type);
 
-	/* other servers' user-defined types may have any Oid above */
-	if (kind == NOT_IN_BINARY && OidIsValid(type) && type < FirstGenbkiObjectId)
+	/* other servers' user-defined types may have any Oid above; the vectors look like arrays */
+	if (kind == NOT_IN_BINARY && OidIsValid(type) && type < FirstGenbkiObjectId &&
+		type != INT2VECTOROID && type != OIDVECTOROID)
 		kind = wire_kind(get_element_type(type));
 	return kind;
 }
@@ -130,6 +133,8 @@ plshard_is_common_type(Oid type)
 {
 	switch (type)
 	{
+		case INT2VECTOROID:
+		case OIDVECTOROID:
 		case INTERVALOID:
 		case INTERVALARRAYOID:
 		case XMLOID:
@@ -183,6 +188,79 @@ plshard_result_cast_name(Oid type)
 }
 
 /*
+ * Settings under which text is written and read
+ */
+
+/* Whether values of the type are money, or hold some. */
+static bool
+holds_money(Oid type)
+{
+	Oid			base = getBaseType(type);
+	Oid			inner = get_element_type(base);
+
+	if (!OidIsValid(inner))
+		inner = get_range_subtype(base);
+	if (!OidIsValid(inner) && get_typtype(base) == TYPTYPE_MULTIRANGE)
+		inner = get_multirange_range(base);
+	if (OidIsValid(inner))
+		return holds_money(inner);
+	if (get_typtype(base) == TYPTYPE_COMPOSITE)
+	{
+		TupleDesc	desc = lookup_rowtype_tupdesc_copy(base, -1);
+
+		for (int i = 0; i < desc->natts; i++)
+			if (!TupleDescAttr(desc, i)->attisdropped &&
+				holds_money(TupleDescAttr(desc, i)->atttypid))
+				return true;
+	}
+	return base == CASHOID;
+}
+
+static void
+pin(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+}
+
+/*
+ * Text that the node reads as it was meant, whatever the settings here: the
+ * connection pins the same ones there.  Returns a nest level for AtEOXact_GUC;
+ * after an error the (sub)transaction's end undoes them.
+ */
+static int
+pin_output_settings(void)
+{
+	int			nest_level = NewGUCNestLevel();
+
+	pin("datestyle", "ISO");
+	pin("intervalstyle", "postgres");
+	pin("extra_float_digits", "3");
+	pin("search_path", "pg_catalog");	/* so that reg* values are qualified */
+	return nest_level;
+}
+
+/*
+ * The same for the node's text: what is written under its settings is read
+ * alike under any DateStyle and IntervalStyle.  Returns 0 where nothing had to
+ * be set, which is usual.
+ */
+static int
+pin_input_settings(bool money)
+{
+	int			nest_level;
+
+	if (!money && Array_nulls && xmloption == XMLOPTION_CONTENT)
+		return 0;
+	nest_level = NewGUCNestLevel();
+	pin("array_nulls", "on");
+	pin("xmloption", "content");
+	if (money)
+		pin("lc_monetary", "C");
+	return nest_level;
+}
+
+/*
  * Encoding
  */
 
@@ -202,6 +280,7 @@ encoding_method(Oid type)
 			return WIRE_INT4;
 		case INT8OID:
 		case FLOAT8OID:
+		case CASHOID:
 		case TIMEOID:
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
@@ -228,6 +307,7 @@ plshard_init_encoder(ParamEncoder *encoder, Oid type, MemoryContext context)
 	encoder->wire_type = plshard_wire_type(type);
 	encoder->converts = false;
 	encoder->needs_settings = false;
+	encoder->money = holds_money(type);
 	encoder->output.fn_oid = InvalidOid;
 	encoder->context = context;
 
@@ -247,32 +327,6 @@ plshard_init_encoder(ParamEncoder *encoder, Oid type, MemoryContext context)
 		getTypeOutputInfo(type, &function, &is_varlena);
 	}
 	fmgr_info_cxt(function, &encoder->function, context);
-}
-
-/*
- * Text that the node reads as it was meant, whatever the settings here: the
- * connection pins the same ones there.  Returns a nest level for AtEOXact_GUC;
- * after an error the (sub)transaction's end undoes them.
- */
-static int
-pin_output_settings(void)
-{
-	static const struct
-	{
-		const char *name;
-		const char *value;
-	}			settings[] = {
-		{"datestyle", "ISO"},
-		{"intervalstyle", "postgres"},
-		{"extra_float_digits", "3"},
-		{"search_path", "pg_catalog"}	/* so that reg* values are qualified */
-	};
-	int			nest_level = NewGUCNestLevel();
-
-	for (int i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i].name, settings[i].value, PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	return nest_level;
 }
 
 /*
@@ -410,6 +464,8 @@ plshard_encode_params(ParamEncoder *encoders, int n, const NullableDatum *args, 
 		}
 		if ((encoder->needs_settings || converted) && nest_level == 0)
 			nest_level = pin_output_settings();
+		if (encoder->money && formats[i] == 0)
+			pin("lc_monetary", "C");
 		values[i] = converted ? encode_as_text(encoder, args[i].value, &lengths[i]) :
 			encode_value(encoder, args[i].value, &lengths[i]);
 	}
@@ -438,6 +494,7 @@ decoding_method(Oid type, int32 typmod)
 			return WIRE_INT4;
 		case INT8OID:
 		case FLOAT8OID:
+		case CASHOID:
 			return WIRE_INT8;
 		case BYTEAOID:
 			return WIRE_BYTES;
@@ -464,6 +521,8 @@ plshard_init_decoder(ColumnDecoder *decoder, Oid type, int32 typmod,
 	decoder->wire_type = plshard_wire_type(decoder->base_type);
 	decoder->method = WIRE_TEXT;
 	decoder->converts = false;
+	decoder->money = holds_money(decoder->base_type);
+	decoder->other_type = InvalidOid;
 	decoder->domain_cache = NULL;
 	decoder->context = context;
 
@@ -479,28 +538,40 @@ plshard_init_decoder(ColumnDecoder *decoder, Oid type, int32 typmod,
 	}
 }
 
-void
-plshard_check_column(const ColumnDecoder *decoder, const PGresult *result, int column)
+/* Whether the type's binary format is the one that the decoder reads. */
+static bool
+is_expected(const ColumnDecoder *decoder, Oid type)
+{
+	return type == decoder->wire_type ||
+		((type == TEXTOID || type == VARCHAROID) &&
+		 (decoder->wire_type == TEXTOID || decoder->wire_type == VARCHAROID));
+}
+
+bool
+plshard_reads_binary(const ColumnDecoder *decoder, const PGresult *result, int column)
+{
+	return OidIsValid(decoder->wire_type) && is_expected(decoder, PQftype(result, column));
+}
+
+bool
+plshard_open_column(ColumnDecoder *decoder, const PGresult *result, int column)
 {
 	Oid			actual = PQftype(result, column);
+	Oid			function;
+	bool		is_varlena;
 
-	if (PQfformat(result, column) == 0 || actual == decoder->wire_type)
-		return;
-	if ((actual == TEXTOID || actual == VARCHAROID) &&
-		(decoder->wire_type == TEXTOID || decoder->wire_type == VARCHAROID))
-		return;
+	if (PQfformat(result, column) == 0 || is_expected(decoder, actual) ||
+		actual == decoder->other_type)
+		return true;
+	if (!plshard_is_wire_type(actual))
+		return false;
 
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("column \"%s\" of the remote result has another type than expected",
-					decoder->name),
-			 actual < FirstGenbkiObjectId ?
-			 errdetail("The node returned type %s instead of %s.",
-					   format_type_extended(actual, -1, FORMAT_TYPE_ALLOW_INVALID),
-					   format_type_be(decoder->type)) :
-			 errdetail("The node returned a user-defined type instead of %s.",
-					   format_type_be(decoder->type)),
-			 errhint("Cast the column in the remote statement.")));
+	decoder->other_type = actual;
+	getTypeBinaryInputInfo(actual, &function, &decoder->other_param);
+	fmgr_info_cxt(function, &decoder->other_receive, decoder->context);
+	getTypeOutputInfo(actual, &function, &is_varlena);
+	fmgr_info_cxt(function, &decoder->other_output, decoder->context);
+	return true;
 }
 
 static void
@@ -513,7 +584,7 @@ check_length(int length, int expected)
 }
 
 static pg_noinline Datum
-receive_in_own_encoding(ColumnDecoder *decoder, StringInfo buffer)
+receive_in_own_encoding(FmgrInfo *receive, StringInfo buffer, Oid param, int32 typmod)
 {
 	int			client_encoding = pg_get_client_encoding();
 	volatile Datum value;
@@ -521,14 +592,26 @@ receive_in_own_encoding(ColumnDecoder *decoder, StringInfo buffer)
 	PG_TRY();
 	{
 		(void) SetClientEncoding(GetDatabaseEncoding());
-		value = ReceiveFunctionCall(&decoder->receive, buffer,
-									decoder->receive_param, decoder->typmod);
+		value = ReceiveFunctionCall(receive, buffer, param, typmod);
 	}
 	PG_FINALLY();
 	{
 		(void) SetClientEncoding(client_encoding);
 	}
 	PG_END_TRY();
+	return value;
+}
+
+/* Reads a value by a type's own function. */
+static Datum
+receive(FmgrInfo *function, Oid param, int32 typmod, bool converts, char *bytes, int length)
+{
+	StringInfoData buffer = {.data = bytes, .len = length};
+	Datum		value = must_switch_encoding(converts) ?
+		receive_in_own_encoding(function, &buffer, param, typmod) :
+		ReceiveFunctionCall(function, &buffer, param, typmod);
+
+	check_length(length, buffer.cursor);
 	return value;
 }
 
@@ -576,21 +659,25 @@ decode_binary(ColumnDecoder *decoder, char *bytes, int length)
 		case WIRE_CHARACTERS:
 			return decode_characters(bytes, length);
 		case WIRE_FUNCTION:
-			{
-				StringInfoData buffer = {.data = bytes, .len = length};
-				Datum		value = must_switch_encoding(decoder->converts) ?
-					receive_in_own_encoding(decoder, &buffer) :
-					ReceiveFunctionCall(&decoder->receive, &buffer,
-										decoder->receive_param, decoder->typmod);
-
-				check_length(length, buffer.cursor);
-				return value;
-			}
-		case WIRE_TEXT:			/* plshard_check_column let it not pass */
+			return receive(&decoder->receive, decoder->receive_param, decoder->typmod,
+						   decoder->converts, bytes, length);
+		case WIRE_TEXT:			/* plshard_open_column let it not pass */
 			break;
 	}
 	elog(ERROR, "unexpected binary value of column \"%s\"", decoder->name);
 	return (Datum) 0;			/* keep the compiler quiet */
+}
+
+static Datum
+input(ColumnDecoder *decoder, char *string)
+{
+	int			nest_level = pin_input_settings(decoder->money);
+	Datum		value = InputFunctionCall(&decoder->input, string, decoder->input_param,
+										  decoder->typmod);
+
+	if (nest_level != 0)
+		AtEOXact_GUC(true, nest_level);
+	return value;
 }
 
 static Datum
@@ -599,7 +686,23 @@ decode_text(ColumnDecoder *decoder, char *string, int length)
 	if (decoder->method == WIRE_CHARACTERS)
 		return decode_characters(string, length);
 	(void) pg_verify_mbstr(GetDatabaseEncoding(), string, length, false);
-	return InputFunctionCall(&decoder->input, string, decoder->input_param, decoder->typmod);
+	return input(decoder, string);
+}
+
+/* A value in the binary format of another type, as its text would be read. */
+static pg_noinline Datum
+decode_other(ColumnDecoder *decoder, char *bytes, int length)
+{
+	Datum		value = receive(&decoder->other_receive, decoder->other_param, -1,
+								wire_kind_of_container(decoder->other_type) == CHARACTER_BINARY,
+								bytes, length);
+	int			nest_level = pin_output_settings();
+	char	   *string;
+
+	pin("lc_monetary", "C");
+	string = OutputFunctionCall(&decoder->other_output, value);
+	AtEOXact_GUC(true, nest_level);
+	return input(decoder, string);
 }
 
 Datum
@@ -614,8 +717,13 @@ plshard_decode_column(ColumnDecoder *decoder, const PGresult *result,
 		char	   *bytes = PQgetvalue(result, row, column);
 		int			length = PQgetlength(result, row, column);
 
-		value = PQfformat(result, column) == 1 ?
-			decode_binary(decoder, bytes, length) : decode_text(decoder, bytes, length);
+		if (PQfformat(result, column) == 0)
+			value = decode_text(decoder, bytes, length);
+		else if (OidIsValid(decoder->other_type) &&
+				 PQftype(result, column) == decoder->other_type)
+			value = decode_other(decoder, bytes, length);
+		else
+			value = decode_binary(decoder, bytes, length);
 	}
 
 	if (decoder->base_type != decoder->type)

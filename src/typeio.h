@@ -66,6 +66,7 @@ typedef struct ParamEncoder
 	WireMethod	method;
 	bool		converts;		/* the send function converts to client_encoding */
 	bool		needs_settings; /* the output function looks at settings */
+	bool		money;			/* ... at lc_monetary too */
 	FmgrInfo	function;		/* send or output */
 	FmgrInfo	output;			/* if it is needed beside send */
 	MemoryContext context;
@@ -96,10 +97,16 @@ typedef struct ColumnDecoder
 	Oid			wire_type;		/* InvalidOid: cannot be read in binary */
 	WireMethod	method;
 	bool		converts;		/* receive converts from client_encoding */
+	bool		money;			/* input looks at lc_monetary */
 	FmgrInfo	input;			/* of the base type */
 	Oid			input_param;
 	FmgrInfo	receive;		/* only if wire_type is valid */
 	Oid			receive_param;
+	Oid			other_type;		/* another binary type that a node has sent since it was
+								 * asked for binary: its values are read as their text */
+	FmgrInfo	other_receive;
+	Oid			other_param;
+	FmgrInfo	other_output;
 	void	   *domain_cache;	/* domain_check's */
 	MemoryContext context;
 } ColumnDecoder;
@@ -112,12 +119,17 @@ extern void plshard_init_decoder(ColumnDecoder *decoder, Oid type, int32 typmod,
 								 const char *name, MemoryContext context);
 
 /*
- * Throws 42804 unless the column of the result can be read by the decoder:
- * in binary its type must be the expected one (text and varchar pass for each
- * other).  Text is not checked: the input function does that.  Once for each
- * result, before its values are read.
+ * Whether values of a column like this one of the result can be read in binary:
+ * its type is the expected one (text and varchar pass for each other).
  */
-extern void plshard_check_column(const ColumnDecoder *decoder, const PGresult *result, int column);
+extern bool plshard_reads_binary(const ColumnDecoder *decoder, const PGresult *result, int column);
+
+/*
+ * Makes the decoder ready for a column of a result, once for each result, before
+ * its values are read.  False where it is in binary and of a type that is no wire
+ * type.  Text is not checked: the input function does that.
+ */
+extern bool plshard_open_column(ColumnDecoder *decoder, const PGresult *result, int column);
 
 /*
  * The value of a field, allocated (with garbage) in the current memory

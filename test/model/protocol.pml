@@ -4,9 +4,9 @@
  * The protocol of replicated writes as a model for spin: writers of one key, the
  * nodes that hold it, a recoverer, a repair, a cleaner of decision rows, a reader
  * on another front, and faults.  Each step is one thing that one server does by
- * itself; spin goes through all orders of the steps.  doc/failure-model.md says
- * what is promised; "rule" is a rule of the protocol there.  -DNO_... leaves one
- * out: test/model/run expects spin to find what breaks then.
+ * itself; spin goes through all orders of the steps.  "Rule" is one of
+ * doc/protocol.md.  -DNO_... leaves one out: test/model/run expects spin to find
+ * what breaks then.
  *
  *	-DNODES=n		the shard has replicas on nodes 0 ... n-1 (2 or 3)
  *	-DLONELY		one more node, with the only replica of a second shard, which
@@ -94,7 +94,7 @@ byte faults = FAULTS;
 #endif
 
 #define is_current(n) node[n].current
-/* What a participant says counts only if it was not evicted since: its repair took the rows. */
+/* Rule 24: its repair took the rows. */
 #ifdef NO_BIRTH
 #define still(n, w) node[n].current
 #else
@@ -305,7 +305,7 @@ start:
 		:: late != 0 && !node[first(late)].alive && may_evict(first(late)) -> evict(first(late)); goto again
 		:: late != 0 && !node[first(late)].alive && !may_evict(first(late)) -> goto give_up
 #ifndef NO_LOOK_WHILE_WAITING
-		/* what holds the lock on a node that is evicted now may stay there until its repair */
+		/* rule 25: what holds the lock on a node that is evicted may stay there until its repair */
 		:: late != 0 && epoch != seen -> goto again
 #endif
 		od;

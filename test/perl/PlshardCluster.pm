@@ -435,9 +435,12 @@ sub deactivate
 {
 	my ($self, $node, $shard) = @_;
 	my $which = defined $shard ? "AND p.shard_id = $shard" : '';
+	my $evicted = defined $shard ? 'n.evicted_epoch' : 'c.epoch + 1';
 	my $session = $self->session;
 	my $changed = $session->sql(<<"SQL");
 BEGIN;
+UPDATE plshard.node AS n SET evicted_epoch = $evicted FROM plshard.cluster AS c
+	WHERE c.cluster_id = n.cluster_id AND n.node_name = '$node';
 UPDATE plshard.placement AS p SET state = 'inactive' FROM plshard.node AS n
 	WHERE n.cluster_id = p.cluster_id AND n.node_id = p.node_id AND n.node_name = '$node' $which;
 UPDATE plshard.cluster SET epoch = epoch + 1 RETURNING cluster_id, epoch

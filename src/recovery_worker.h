@@ -1,0 +1,19 @@
+/*
+ * recovery_worker.h
+ *
+ * The background worker that recovers all catalog clusters of all databases, every
+ * plshard.recovery_interval.  It runs where the library is in
+ * shared_preload_libraries.
+ */
+#ifndef PLSHARD_RECOVERY_WORKER_H
+#define PLSHARD_RECOVERY_WORKER_H
+
+#include "postgres.h"
+
+/* Was the library loaded at server start? */
+extern bool plshard_is_preloaded;
+
+/* Called by _PG_init: registers the worker, if this is the server's start. */
+extern void plshard_recovery_worker_init(void);
+
+#endif							/* PLSHARD_RECOVERY_WORKER_H */
