@@ -71,9 +71,10 @@ foreach my $shape ([ 2, 1 ], [ 3, 2 ])
 # It stops, and a writer who has to wait for what it has prepared settles it after a
 # while; then it goes on, and learns what has become of it
 #
-foreach my $replicas (1, 2, 3)
+foreach my $shape ([ 1, 'prepared' ], [ 2, 'prepared', 'before_commit', 'committed', 'before_commit_prepared' ], [ 3, 'prepared' ])
 {
-	foreach my $step (qw(prepared before_commit committed before_commit_prepared))
+	my ($replicas, @at) = @$shape;
+	foreach my $step (@at)
 	{
 		my $name = "$replicas replicas, a writer behind one that stopped at $step";
 		my @keys = $i->new_keys($replicas, 2);

@@ -25,9 +25,11 @@ sub bring_back
 #
 # The node alone: the session is stopped at its step meanwhile
 #
-foreach my $replicas (1, 2, 3)
+my @all = qw(before_prepare prepared before_commit committed commit_prepared);
+foreach my $shape ([ 1, 'prepared', 'committed' ], [ 2, @all ], [ 3, @all ])
 {
-	foreach my $step (qw(before_prepare prepared before_commit committed commit_prepared))
+	my ($replicas, @at) = @$shape;
+	foreach my $step (@at)
 	{
 		foreach my $node (1, 2)
 		{
@@ -49,9 +51,10 @@ foreach my $replicas (1, 2, 3)
 #
 # The node and the session
 #
-foreach my $replicas (2, 3)
+foreach my $shape ([ 2, qw(prepare_sent prepared commit_sent committed) ], [ 3, 'prepared' ])
 {
-	foreach my $step (qw(prepare_sent prepared commit_sent committed))
+	my ($replicas, @at) = @$shape;
+	foreach my $step (@at)
 	{
 		foreach my $node (1, 2)
 		{
