@@ -86,6 +86,7 @@ CREATE TABLE plshard.placement (
 	position	int NOT NULL,					-- the placement order, from 0
 	node_id		int NOT NULL,
 	state		text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'inactive', 'copying')),
+	active_since bigint NOT NULL DEFAULT 1,		-- the epoch that its last activation has made
 	PRIMARY KEY (cluster_id, shard_id, position),
 	UNIQUE (cluster_id, shard_id, node_id)
 );

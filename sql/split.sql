@@ -227,7 +227,8 @@ SELECT nested('{k8,k8}');
 --
 SELECT plshard.create_cluster('one');
 SELECT plshard.add_node('one', 'n1', :'node1');
-SELECT plshard.create_shards('one', 1, 1);
+SELECT plshard.add_node('one', 'n2', :'node2');
+SELECT plshard.create_shards('one', 1, 2);
 CREATE FUNCTION lock_keys(keys text[]) RETURNS SETOF int LANGUAGE plshard AS $$ CLUSTER 'one'; SPLIT keys; RUN ON hash(keys); SELECT cardinality(keys); $$;
 CREATE FUNCTION locks() RETURNS bigint LANGUAGE plshard AS $$
 	CLUSTER 'one'; READ; SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND pid = pg_backend_pid() AND mode = 'ShareLock';

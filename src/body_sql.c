@@ -196,7 +196,7 @@ replace_refs(BodyScan *scan, const char *text, List **params)
 
 char *
 plshard_body_sql(const char *source, SourceSpan span, const ValueScope *scope,
-				 bool is_write, List **params)
+				 bool is_write, bool *is_procedure, List **params)
 {
 	char	   *text = pnstrdup(source + span.start, span.length);
 	BodyScan	scan = {.scope = scope,.source = source,.start = span.start};
@@ -220,6 +220,7 @@ plshard_body_sql(const char *source, SourceSpan span, const ValueScope *scope,
 				 errhint("Make the function VOLATILE, or add WRITE;."),
 				 plshard_errposition(source, span.start)));
 
+	*is_procedure = IsA(linitial_node(RawStmt, statements)->stmt, CallStmt);
 	list_sort(scan.refs, compare_refs);
 	return replace_refs(&scan, text, params);
 }

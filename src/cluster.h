@@ -63,6 +63,7 @@ typedef struct ClusterPlacement
 {
 	uint16		node;			/* index into ClusterMap.nodes */
 	uint8		state;			/* PlacementState */
+	uint32		active_since;	/* the epoch that its last activation has made */
 } ClusterPlacement;
 
 typedef struct ClusterShard

@@ -62,7 +62,8 @@ enum
 	PLACEMENT_SHARD_ID = 2,
 	PLACEMENT_POSITION,
 	PLACEMENT_NODE_ID,
-	PLACEMENT_STATE
+	PLACEMENT_STATE,
+	PLACEMENT_ACTIVE_SINCE
 };
 
 /* The oids last seen: DROP EXTENSION and CREATE EXTENSION change them. */
@@ -281,6 +282,8 @@ read_placements(ClusterMap *map, Snapshot snapshot)
 			map->shards[current].first_placement = nplacements;
 		placement.node = node;
 		placement.state = parse_state(column(&scan, row, PLACEMENT_STATE));
+		placement.active_since = (uint32) Min(DatumGetInt64(column(&scan, row, PLACEMENT_ACTIVE_SINCE)),
+											  PG_UINT32_MAX);
 		add_placement(map, &map->shards[current], placement);
 		nplacements++;
 	}

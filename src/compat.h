@@ -87,6 +87,13 @@ object_ownercheck(Oid classid, Oid objectid, Oid roleid)
 #define plshard_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
+/* Has the client sent something that has not been read yet? */
+#if PG_VERSION_NUM >= 170000
+#define plshard_client_has_sent_more() (pq_buffer_remaining_data() > 0)
+#else
+#define plshard_client_has_sent_more() pq_buffer_has_data()
+#endif
+
 /*
  * Minor releases of 2026 and later say which libpq options a server-side proxy
  * may set.  Weak, since a module may meet an older server than it was built

@@ -336,18 +336,29 @@ plshard_lookup_argument(Compiler *c, const AstArg *arg, const char *hint)
 
 /* ---- the remote statement ---- */
 
+static RemoteCallForm
+call_form(const Compiler *c, TupleDesc columns, bool scalar)
+{
+	if (c->signature.is_procedure)
+		return REMOTE_PROCEDURE;
+	if (columns == NULL)
+		return REMOTE_VOID;
+	if (scalar)
+		return c->function->returns_set || c->body->reduce_query.length > 0 ? REMOTE_VALUES : REMOTE_VALUE;
+	return c->signature.is_record ? REMOTE_RECORDS : REMOTE_ROWS;
+}
+
 /*
  * The call of TARGET, or of the function of the same name.  A procedure is also
  * given places for its OUT arguments.
  */
 static char *
-compile_call(Compiler *c, TupleDesc columns, bool scalar, List **params)
+compile_call(Compiler *c, RemoteCallForm form, TupleDesc columns, List **params)
 {
 	PlshardFunction *function = c->function;
 	const Signature *signature = &c->signature;
 	AstBody    *body = c->body;
 	RemoteArg  *args;
-	RemoteCallForm form;
 	int			nargs = 0;
 	int			value = 0;
 
@@ -374,17 +385,33 @@ compile_call(Compiler *c, TupleDesc columns, bool scalar, List **params)
 		}
 	}
 
-	if (signature->is_procedure)
-		form = REMOTE_PROCEDURE;
-	else if (columns == NULL)
-		form = REMOTE_VOID;
-	else if (scalar)
-		form = function->returns_set || body->reduce_query.length > 0 ? REMOTE_VALUES : REMOTE_VALUE;
-	else
-		form = signature->is_record ? REMOTE_RECORDS : REMOTE_ROWS;
 	return plshard_call_sql(function->scope, form, body->target_schema.name,
 							body->target_name.name ? body->target_name.name : function->name,
 							nargs, args, columns, params);
+}
+
+/*
+ * The form of a call of one value in which it may commit at once: the statement is
+ * such that its only row and column are what is expected, and reading that cannot fail.
+ */
+static void
+compile_one_shot(Compiler *c, TupleDesc columns, const ColumnDecoder *column)
+{
+	PlshardFunction *function = c->function;
+	RemoteQuery *one_shot;
+	List	   *params = NIL;
+	bool		characters;
+
+	if (plshard_decoding_can_fail(column, &characters))
+		return;
+	one_shot = MemoryContextAlloc(function->context, sizeof(RemoteQuery));
+	*one_shot = function->query;
+	one_shot->id = plshard_next_query_id();
+	one_shot->sql = MemoryContextStrdup(function->context,
+										compile_call(c, REMOTE_ONE_VALUE, columns, &params));
+	one_shot->returns_text = characters;
+	Assert(list_length(params) == one_shot->nparams);
+	function->one_shot = one_shot;
 }
 
 static void
@@ -393,6 +420,7 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 	PlshardFunction *function = c->function;
 	RemoteQuery *query = &function->query;
 	AstBody    *body = c->body;
+	RemoteCallForm form = REMOTE_VOID;
 	List	   *params = NIL;
 	Oid		   *types;
 	char	   *sql;
@@ -409,9 +437,15 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 				 errmsg("DO does not say what to run"),
 				 errhint("Add an SQL statement, or a TARGET.")));
 
-	sql = body->sql.length > 0 ?
-		plshard_body_sql(function->source, body->sql, function->scope, function->is_write, &params) :
-		compile_call(c, columns, scalar, &params);
+	if (body->sql.length > 0)
+		sql = plshard_body_sql(function->source, body->sql, function->scope, function->is_write,
+							   &query->is_procedure, &params);
+	else
+	{
+		form = call_form(c, columns, scalar);
+		query->is_procedure = form == REMOTE_PROCEDURE;
+		sql = compile_call(c, form, columns, &params);
+	}
 
 	query->id = plshard_next_query_id();
 	query->sql = MemoryContextStrdup(function->context, sql);
@@ -438,6 +472,11 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 	if (decoder != NULL && body->sql.length == 0 && !c->signature.is_procedure &&
 		plshard_decodes_binary(decoder))
 		query->result_format = 1;
+
+	if (function->is_write && columns == NULL && !c->signature.result_unknown)
+		function->one_shot = query;
+	else if (function->is_write && form == REMOTE_VALUE && query->result_format == 1)
+		compile_one_shot(c, columns, &decoder->columns[0]);
 }
 
 /* What the nodes return: the function's result, or what REDUCE gathers. */

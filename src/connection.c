@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <sys/socket.h>
+
 #include "compat.h"
 #include "conninfo.h"
 #include "connection.h"
@@ -39,9 +41,21 @@ typedef struct PreparedStatement
 	StatementKey key;			/* hash key, must be first */
 	dlist_node	node;			/* in NodeConn.lru, newest first */
 	uint64		name;
+	uint64		last_use;		/* by NodeConn.nuses */
 	bool		prepared;		/* the node has confirmed it; else it is on its way, and
 								 * what uses it stands behind it */
 } PreparedStatement;
+
+/*
+ * When all room for prepared statements is taken, a statement that was last used
+ * this many times the limit ago (in uses of statements) makes room for another one.
+ * Dropping one for each new one would have most calls prepare theirs where a session
+ * calls more shards than there is room for.
+ */
+#define IDLE_FACTOR 64
+
+/* The "shard" of a statement that all shards without one of their own share. */
+#define NO_SHARD 0
 
 static HTAB *connections = NULL;
 
@@ -56,6 +70,7 @@ static const char setup_sql[] =
 "SELECT pg_catalog.current_setting('search_path'), "
 "%s, %s, "
 "pg_catalog.set_config('default_transaction_read_only', 'on', false), "
+"pg_catalog.set_config('default_transaction_isolation', 'read committed', false), "
 "pg_catalog.set_config('datestyle', 'ISO, %s', false), "
 "pg_catalog.set_config('intervalstyle', 'postgres', false), "
 "pg_catalog.set_config('extra_float_digits', '3', false), "
@@ -260,7 +275,6 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	MemoryContextReset(conn->context);
 	conn->message = NULL;
 	conn->base_path = NULL;
-	conn->epoch_sql = NULL;
 	conn->epoch_sequence = NULL;
 	if (!plshard_is_static(map))
 	{
@@ -458,6 +472,7 @@ static void
 finish_setup(NodeConn *conn, const PGresult *result)
 {
 	HASHCTL		ctl = {0};
+	const char *encoding;
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 	{
@@ -469,6 +484,8 @@ finish_setup(NodeConn *conn, const PGresult *result)
 	}
 	conn->base_path = MemoryContextStrdup(conn->context, PQgetvalue(result, 0, 0));
 	conn->has_schema = PQgetvalue(result, 0, 1)[0] == 't';
+	encoding = PQparameterStatus(conn->pg, "server_encoding");
+	conn->same_encoding = encoding && strcmp(encoding, GetDatabaseEncodingName()) == 0;
 	plshard_conn_forget_settings(conn);
 	conn->path_shard = PATH_BASE;
 	conn->statement_timeout = 0;
@@ -492,6 +509,41 @@ is_fatal(const PGresult *result)
 	return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
+static StatementKey
+statement_key(uint64 id, int64 shard_id)
+{
+	StatementKey key = {id, shard_id, NULL, 0};
+
+	if (id >= FIRST_FUNCTION_QUERY)
+	{
+		key.timezone = session_timezone;
+		key.date_order = DateOrder;
+	}
+	return key;
+}
+
+static PreparedStatement *
+find_statement(NodeConn *conn, uint64 id, int64 shard_id)
+{
+	StatementKey key = statement_key(id, shard_id);
+
+	return hash_search(conn->statements, &key, HASH_FIND, NULL);
+}
+
+static PreparedStatement *
+oldest_statement(const NodeConn *conn)
+{
+	return dlist_container(PreparedStatement, node, dlist_tail_node(unconstify(dlist_head *, &conn->lru)));
+}
+
+static void
+remove_statement(NodeConn *conn, PreparedStatement *statement)
+{
+	dlist_delete(&statement->node);
+	conn->nstatements--;
+	hash_search(conn->statements, &statement->key, HASH_REMOVE, NULL);
+}
+
 static void
 statement_answered(NodeConn *conn, Pending *p, ExecStatusType status)
 {
@@ -501,11 +553,7 @@ statement_answered(NodeConn *conn, Pending *p, ExecStatusType status)
 	if (status == PGRES_COMMAND_OK)
 		statement->prepared = true;
 	else
-	{
-		dlist_delete(&statement->node);
-		conn->nstatements--;
-		hash_search(conn->statements, &statement->key, HASH_REMOVE, NULL);
-	}
+		remove_statement(conn, statement);
 }
 
 static void
@@ -514,6 +562,7 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 	/* what a node said last may still be in libpq's buffer: read on */
 	bool		broken = !PQconsumeInput(conn->pg);
 
+	conn->last_heard = plshard_clock();
 	while (conn->npending > 0)
 	{
 		Pending    *p = &conn->pending[conn->pending_head];
@@ -532,6 +581,12 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 		}
 
 		conn->result = PQgetResult(conn->pg);
+		if (conn->result == NULL && p->kind == PENDING_SYNC && p->answered)
+		{
+			/* an error of the commit that it is has come; the Sync is still to come */
+			p->answered = false;
+			continue;
+		}
 		if (conn->result == NULL)
 		{
 			if (!p->answered)
@@ -542,7 +597,6 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 			pop_pending(conn);
 			continue;
 		}
-		conn->last_heard = plshard_clock();
 		status = PQresultStatus(conn->result);
 		report_notices(conn);
 
@@ -604,8 +658,6 @@ plshard_conn_advance(NodeConn *conn, ResultHandler handler, void *arg)
 {
 	if (conn->state == CONN_CONNECTING && conn->poll_events != 0)
 	{
-		/* it may go on to another address, on another socket */
-		plshard_wait_forget(conn->fd);
 		switch (PQconnectPoll(conn->pg))
 		{
 			case PGRES_POLLING_READING:
@@ -645,6 +697,20 @@ plshard_conn_advance(NodeConn *conn, ResultHandler handler, void *arg)
 	receive(conn, handler, arg);
 }
 
+void
+plshard_conn_look(NodeConn *conn)
+{
+	char		byte;
+
+	if (conn->state != CONN_READY ||
+		(recv(PQsocket(conn->pg), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+		 (errno == EAGAIN || errno == EWOULDBLOCK)))
+		return;
+	/* its last words, then the end */
+	plshard_conn_advance(conn, ignore_result, NULL);
+	plshard_conn_advance(conn, ignore_result, NULL);
+}
+
 uint32
 plshard_conn_events(NodeConn *conn)
 {
@@ -654,6 +720,20 @@ plshard_conn_events(NodeConn *conn)
 		return 0;
 	return (conn->npending > 0 ? WL_SOCKET_READABLE : 0) |
 		(conn->unsent ? WL_SOCKET_WRITEABLE : 0);
+}
+
+bool
+plshard_conn_is_full(const NodeConn *conn)
+{
+	return conn->nstatements >= plshard_max_prepared_statements &&
+		conn->nuses - oldest_statement(conn)->last_use <
+		IDLE_FACTOR * (uint64) plshard_max_prepared_statements;
+}
+
+bool
+plshard_conn_needs_text(NodeConn *conn, uint64 id, int64 shard_id)
+{
+	return plshard_log_remote_commands || find_statement(conn, id, shard_id) == NULL;
 }
 
 /*
@@ -666,31 +746,45 @@ make_room(NodeConn *conn)
 {
 	while (conn->nstatements >= plshard_max_prepared_statements && conn->state == CONN_READY)
 	{
-		PreparedStatement *oldest = dlist_container(PreparedStatement, node,
-													dlist_tail_node(&conn->lru));
+		PreparedStatement *oldest = oldest_statement(conn);
 		char		sql[64];
 
 		if (!oldest->prepared)
 			return;
 		snprintf(sql, sizeof(sql), "DEALLOCATE plshard_" UINT64_FORMAT, oldest->name);
-		dlist_delete(&oldest->node);
-		conn->nstatements--;
-		hash_search(conn->statements, &oldest->key, HASH_REMOVE, NULL);
+		remove_statement(conn, oldest);
 		plshard_conn_send_plain(conn, sql, PENDING_SETTING, NULL, 0, false);
 	}
 }
 
-static StatementKey
-statement_key(uint64 id, int64 shard_id)
+/* Queues that a statement be prepared; NULL where the connection is lost. */
+static PreparedStatement *
+prepare(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
+		int nparams, const Oid *types, void *owner, int number)
 {
-	StatementKey key = {id, shard_id, NULL, 0};
+	StatementKey key = statement_key(id, shard_id);
+	PreparedStatement *statement;
+	char		name[40];
 
-	if (id >= FIRST_FUNCTION_QUERY)
+	/* our own few come before all else in a transaction, where DEALLOCATE may not */
+	if (id >= FIRST_FUNCTION_QUERY || shard_id != NO_SHARD)
+		make_room(conn);
+	if (conn->state != CONN_READY)
+		return NULL;
+	reserve_pending(conn, 1);
+	statement = hash_search(conn->statements, &key, HASH_ENTER, NULL);
+	statement->name = ++conn->next_name;
+	statement->prepared = false;
+	dlist_push_head(&conn->lru, &statement->node);
+	conn->nstatements++;
+	snprintf(name, sizeof(name), "plshard_" UINT64_FORMAT, statement->name);
+	if (!PQsendPrepare(conn->pg, name, sql, nparams, types))
 	{
-		key.timezone = session_timezone;
-		key.date_order = DateOrder;
+		lost_by_libpq(conn);
+		return NULL;
 	}
-	return key;
+	push_pending(conn, PENDING_PREPARE, owner, number, false)->statement = statement;
+	return statement;
 }
 
 void
@@ -699,37 +793,30 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 						   int result_format, PendingKind kind,
 						   void *owner, int number, bool row_mode)
 {
-	StatementKey key = statement_key(id, shard_id);
 	PreparedStatement *statement;
-	bool		found;
+	bool		reused;
 	char		name[40];
 
 	if (conn->state != CONN_READY)
 		return;
 	log_command(conn, sql);
 
-	statement = hash_search(conn->statements, &key, HASH_FIND, &found);
+	statement = find_statement(conn, id, shard_id);
+	if (statement == NULL && shard_id != NO_SHARD && plshard_conn_is_full(conn))
+	{
+		shard_id = NO_SHARD;
+		statement = find_statement(conn, id, shard_id);
+	}
+	reused = statement != NULL;
 	if (statement == NULL)
 	{
-		make_room(conn);
-		if (conn->state != CONN_READY)
+		statement = prepare(conn, id, shard_id, sql, nparams, types, owner, number);
+		if (statement == NULL)
 			return;
-		reserve_pending(conn, 1);
-		statement = hash_search(conn->statements, &key, HASH_ENTER, NULL);
-		statement->name = ++conn->next_name;
-		statement->prepared = false;
-		dlist_push_head(&conn->lru, &statement->node);
-		conn->nstatements++;
-		snprintf(name, sizeof(name), "plshard_" UINT64_FORMAT, statement->name);
-		if (!PQsendPrepare(conn->pg, name, sql, nparams, types))
-		{
-			lost_by_libpq(conn);
-			return;
-		}
-		push_pending(conn, PENDING_PREPARE, owner, number, false)->statement = statement;
 	}
 	else
 		dlist_move_head(&conn->lru, &statement->node);
+	statement->last_use = ++conn->nuses;
 
 	reserve_pending(conn, 1);
 	snprintf(name, sizeof(name), "plshard_" UINT64_FORMAT, statement->name);
@@ -742,7 +829,7 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 		lost_by_libpq(conn);
 		return;
 	}
-	push_pending(conn, kind, owner, number, row_mode)->reused = found;
+	push_pending(conn, kind, owner, number, row_mode)->reused = reused;
 }
 
 void
@@ -798,11 +885,9 @@ plshard_conn_forget_statement(NodeConn *conn, uint64 id, int64 shard_id)
 	hash_seq_init(&status, conn->statements);
 	while ((statement = hash_seq_search(&status)) != NULL)
 	{
-		if (statement->key.id != id || statement->key.shard_id != shard_id || !statement->prepared)
-			continue;
-		dlist_delete(&statement->node);
-		conn->nstatements--;
-		hash_search(conn->statements, &statement->key, HASH_REMOVE, NULL);
+		if (statement->key.id == id && statement->prepared &&
+			(statement->key.shard_id == shard_id || statement->key.shard_id == NO_SHARD))
+			remove_statement(conn, statement);
 	}
 }
 

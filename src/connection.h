@@ -24,9 +24,8 @@ typedef enum PendingKind
 	PENDING_PREPARE,
 	PENDING_SETTING,			/* search_path, statement_timeout */
 	PENDING_XACT,				/* BEGIN, SAVEPOINT, COMMIT ... */
-	PENDING_LOCK,				/* tried */
+	PENDING_LOCK,				/* tried, and the epoch */
 	PENDING_LOCK_WAIT,			/* waited for; a Flush follows */
-	PENDING_EPOCH,
 	PENDING_CALL,
 	PENDING_LOOK,				/* who waits for whom: deadlock.c */
 	PENDING_SYNC
@@ -110,7 +109,7 @@ typedef struct NodeConn
 	int64		path_shard;		/* whose search_path is set; see PATH_ */
 	char	   *base_path;		/* the session's own search_path */
 	char	   *epoch_sequence; /* quoted: the cluster's, on the node; NULL of a static one */
-	char	   *epoch_sql;		/* compares the node's epoch, made on first use */
+	bool		same_encoding;	/* the node's database has the encoding of ours */
 	bool		has_schema;		/* the node has the cluster's objects: it is no empty server */
 	int			read_only;		/* default_transaction_read_only: 1 on, 0 off, -1 unknown */
 	bool		was_writable;	/* it has been off */
@@ -124,6 +123,7 @@ typedef struct NodeConn
 	dlist_head	lru;
 	int			nstatements;
 	uint64		next_name;
+	uint64		nuses;			/* of prepared statements */
 
 	/* the remote transaction (remote_xact.c) */
 	int			xact_depth;		/* 0 none, 1 BEGIN, n: n-1 savepoints */
@@ -144,16 +144,13 @@ typedef struct NodeConn
 typedef enum BuiltinQuery
 {
 	QUERY_PATH = 1,				/* one for each shard */
-	QUERY_BEGIN,
-	QUERY_BEGIN_READ_ONLY,
+	QUERY_READ_WRITE,
 	QUERY_COMMIT,
-	QUERY_ROLLBACK,
-	QUERY_TRY_LOCKS,
-	QUERY_WAIT_LOCKS,
-	QUERY_TRY_SHARD,
-	QUERY_WAIT_SHARD,
-	QUERY_EPOCH,
+	QUERY_LOCK = 20,			/* one for each LockMode and shard; so are the next */
+	QUERY_WAIT_LOCK = 30,
+	QUERY_EPOCH = 40,			/* one for each shard; so is the next */
 	QUERY_NODE_VALUES,
+	QUERY_BEGIN = 50,			/* one for each isolation level and mode */
 	FIRST_FUNCTION_QUERY = 100
 } BuiltinQuery;
 
@@ -190,6 +187,12 @@ extern void plshard_conn_close(NodeConn *conn);
  */
 extern void plshard_conn_advance(NodeConn *conn, ResultHandler handler, void *arg);
 
+/*
+ * Sees whether the node has ended an idle connection.  What is sent on it and not
+ * answered may have been done: where that cannot be undone, look before.
+ */
+extern void plshard_conn_look(NodeConn *conn);
+
 /* What it waits for, 0 where for nothing. */
 extern uint32 plshard_conn_events(NodeConn *conn);
 
@@ -201,12 +204,20 @@ extern bool plshard_conn_waits_for_lock(const NodeConn *conn);
 
 /*
  * Sends a statement that is prepared on first use; one prepared statement for
- * each (id, shard), under an LRU.
+ * each (id, shard), under an LRU.  The text must be the same for all shards: once
+ * there are too many, the rest of them share one.  "sql" may be NULL where
+ * plshard_conn_needs_text says so.
  */
 extern void plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 									   int nparams, const Oid *types, const RemoteParams *params,
 									   int result_format, PendingKind kind,
 									   void *owner, int number, bool row_mode);
+
+/* False where a statement is prepared for just this shard and nobody wants to see its text. */
+extern bool plshard_conn_needs_text(NodeConn *conn, uint64 id, int64 shard_id);
+
+/* True where there is no room for one more prepared statement of a shard. */
+extern bool plshard_conn_is_full(const NodeConn *conn);
 
 /* Sends a statement as it is. */
 extern void plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind kind,

@@ -17,6 +17,7 @@
 #include "deadlock.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "recover.h"
 #include "session_key.h"
 #include "settings.h"
 #include "utils/memutils.h"
@@ -342,6 +343,24 @@ give_up_if_blind(const WaitGraph *graph, LockWait *wait, const NodeConn *conn)
 				 errhint("Roll back and try the transaction again.")));
 }
 
+/*
+ * PROTOCOL rule 12: we wait behind a prepared transaction, which its own session may
+ * not end any more.
+ */
+static void
+settle_prepared(const ClusterMap *map, int node, LockWait *wait)
+{
+	char	   *message;
+
+	if (plshard_is_static(map) || plshard_recover_node(map, node, false, &message) ||
+		message == NULL || wait->warned)
+		return;
+	ereport(WARNING,
+			(errmsg("a call waits for a transaction in doubt on node \"%s\"", map->nodes[node].name),
+			 errdetail_internal("%s", message)));
+	wait->warned = true;
+}
+
 /* One look; sets *max_pause to how many deadlock_timeouts may pass until the next one. */
 static char *
 look_once(WaitGraph *graph, LockWait *wait, NodeConn *conn, Deadline limit, int *max_pause)
@@ -351,6 +370,7 @@ look_once(WaitGraph *graph, LockWait *wait, NodeConn *conn, Deadline limit, int 
 	List	   *in_xact = NIL;
 	bool		blocked;
 	bool		blocking = false;
+	bool		behind_prepared = false;
 
 	*max_pause = MAX_PAUSE;
 	if (node < 0)
@@ -361,9 +381,21 @@ look_once(WaitGraph *graph, LockWait *wait, NodeConn *conn, Deadline limit, int 
 	plshard_graph_ask(graph, limit);
 	blocked = graph->silent != NULL && plshard_conn_waits_for_lock(conn);
 	for (int i = 0; i < graph->nedges; i++)
-		blocked |= same_session(graph->edges[i].waiter, graph->me);
+	{
+		const Edge *edge = &graph->edges[i];
+
+		if (!same_session(edge->waiter, graph->me))
+			continue;
+		blocked = true;
+		behind_prepared |= edge->blocker_pid == 0;
+	}
 	if (!blocked)
 		return NULL;
+	if (behind_prepared)
+	{
+		*max_pause = MAX_BLOCKED_PAUSE;
+		settle_prepared(map, node, wait);
+	}
 
 	/* do we hold what others may wait for, elsewhere? */
 	plshard_conn_each(collect_in_xact, &in_xact);

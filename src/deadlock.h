@@ -20,12 +20,14 @@ typedef struct LockWait
 	int			looks;			/* how often we have */
 	int			yields;			/* how often there was a deadlock that another session is to end */
 	int			blind;			/* how often a node could not be asked */
+	bool		warned;			/* of a prepared transaction that cannot be settled */
 } LockWait;
 
 /*
- * To be called while a connection's answer is waited for.  Looks for a deadlock
- * when it is time to; wait->look_at then says when to be called again.  Looking
- * takes node_timeout at most, and ends at "limit".
+ * To be called while a connection's answer is waited for.  When it is time to, it
+ * looks for a deadlock, and settles what is in doubt (recover.h) if that is what it
+ * waits for; wait->look_at then says when to be called again.  Looking takes
+ * node_timeout at most, and ends at "limit".
  *
  * NULL where this session is to go on waiting.  Otherwise a description for
  * plshard_throw_deadlock, palloc'd: what the session's connections wait for has

@@ -25,6 +25,8 @@ typedef struct RemoteQuery
 	int			result_format;	/* 0 text, 1 binary: for all columns; state */
 	bool		text_only;		/* state: binary results have turned out not to be readable */
 	bool		is_call;		/* of a function that must be on the nodes */
+	bool		returns_text;	/* whose characters the node may have converted */
+	bool		is_procedure;	/* CALL: it could commit, were it not in a transaction block */
 	int			node_values;	/* that it uses itself, see node_values.h */
 } RemoteQuery;
 
@@ -77,6 +79,12 @@ typedef struct CallRequest
 	int			timeout;		/* of the whole call in ms, 0: none */
 	int		   *id_limit;		/* of a write: how many of plshard_node.unique_id()'s ids a
 								 * shard gets; 0: not known yet.  Kept with the function. */
+
+	/*
+	 * What to send where the call is all of the caller's transaction and may commit
+	 * on its node at once; NULL: it is not.  Set to NULL where the node refuses it.
+	 */
+	const RemoteQuery *one_shot;
 	RowSink    *sink;
 } CallRequest;
 
@@ -88,6 +96,7 @@ extern uint64 plshard_next_query_id(void);
  *
  * Errors: the node's own (with node, shard and function as context); 57014
  * when "timeout" has passed; 08001/08006 when no placement of a shard answers;
+ * 08007 where a one-shot call was cut off and may have been committed;
  * XX001 when replicas disagree; whatever the sink throws.
  */
 extern void plshard_execute(CallRequest *request);

@@ -227,7 +227,13 @@ keep_query_id(PlshardFunction *function, const PlshardFunction *previous)
 
 	if (a->nparams == b->nparams && strcmp(a->sql, b->sql) == 0 &&
 		memcmp(a->param_types, b->param_types, a->nparams * sizeof(Oid)) == 0)
+	{
 		a->id = b->id;
+		/* its text follows from the other one's */
+		if (function->one_shot != NULL && function->one_shot != a &&
+			previous->one_shot != NULL && previous->one_shot != b)
+			function->one_shot->id = previous->one_shot->id;
+	}
 }
 
 PlshardFunction *

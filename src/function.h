@@ -169,6 +169,8 @@ typedef struct PlshardFunction
 
 	/* what */
 	RemoteQuery query;
+	RemoteQuery *one_shot;		/* if the call commits at once; NULL: it may not, since
+								 * its result could be refused afterwards */
 	int		   *param_values;	/* parameter -> value */
 	ParamEncoder *encoders;		/* of each parameter */
 	bool		is_write;
@@ -191,6 +193,7 @@ typedef struct PlshardFunction
 typedef struct PlshardCall
 {
 	PlshardFunction *function;
+	FunctionCallInfo fcinfo;	/* NULL in DO */
 	MemoryContext caller_context;
 	MemoryContext context;		/* of all that the call makes; gone with it */
 	bool		nested;			/* another call of the function is under way */

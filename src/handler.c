@@ -19,6 +19,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "one_shot.h"
 #include "route.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -26,12 +27,23 @@
 PG_FUNCTION_INFO_V1(plshard_call_handler);
 PG_FUNCTION_INFO_V1(plshard_inline_handler);
 
+/* A call that may commit at once, if it is all that its transaction does. */
+static RemoteQuery *
+one_shot_of(const PlshardCall *call)
+{
+	RemoteQuery *one_shot = call->function->one_shot;
+
+	return one_shot != NULL && call->fcinfo != NULL &&
+		plshard_is_whole_transaction(call->fcinfo) ? one_shot : NULL;
+}
+
 /* Sends the call; its rows go to the sink. */
 static void
 run_call(PlshardCall *call, RowSink *sink)
 {
 	PlshardFunction *function = call->function;
 	CallRequest request = {0};
+	RemoteQuery *one_shot = one_shot_of(call);
 
 	request.map = call->map;
 	request.query = &function->query;
@@ -43,9 +55,12 @@ run_call(PlshardCall *call, RowSink *sink)
 	request.any_shard = plshard_run_on(function, call->map) == RUN_ON_ANY;
 	request.skip_failures = function->skip_failures;
 	request.timeout = function->timeout;
+	request.one_shot = one_shot;
 	request.id_limit = &function->id_limit;
 	request.sink = sink;
 	plshard_execute(&request);
+	if (request.one_shot != one_shot)
+		function->one_shot = NULL;
 }
 
 /* A function that returns no set has exactly one row; the codes are PL/pgSQL's. */
@@ -198,15 +213,16 @@ check_set_allowed(FunctionCallInfo fcinfo)
 	return rsinfo;
 }
 
-/* One call; rsinfo is NULL unless the function returns a set. */
+/* One call; rsinfo is NULL unless the function returns a set, fcinfo in DO. */
 static Datum
-call_function(PlshardFunction *function, const NullableDatum *args, ReturnSetInfo *rsinfo,
-			  bool *isnull)
+call_function(PlshardFunction *function, FunctionCallInfo fcinfo, const NullableDatum *args,
+			  ReturnSetInfo *rsinfo, bool *isnull)
 {
 	PlshardCall call;
 	volatile Datum result = (Datum) 0;
 
 	plshard_begin_call(&call, function, args);
+	call.fcinfo = fcinfo;
 	PG_TRY();
 	{
 		plshard_prepare_call(&call);
@@ -240,7 +256,7 @@ plshard_call_handler(PG_FUNCTION_ARGS)
 
 	AcceptInvalidationMessages();
 	function = plshard_function_for_call(fcinfo);
-	return call_function(function, fcinfo->args,
+	return call_function(function, fcinfo, fcinfo->args,
 						 function->returns_set ? check_set_allowed(fcinfo) : NULL,
 						 &fcinfo->isnull);
 }
@@ -255,6 +271,6 @@ plshard_inline_handler(PG_FUNCTION_ARGS)
 	AcceptInvalidationMessages();
 	function = plshard_compile_inline(block->source_text);
 	function->forgotten = true;
-	call_function(function, NULL, NULL, &isnull);
+	call_function(function, NULL, NULL, NULL, &isnull);
 	PG_RETURN_VOID();
 }

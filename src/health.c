@@ -162,7 +162,6 @@ typedef struct Probe
 	int			node;
 	ProbeState	state;
 	PGconn	   *pg;
-	pgsocket	fd;				/* last waited for: libpq may have closed it */
 	uint32		events;
 	Deadline	again;
 } Probe;
@@ -172,7 +171,6 @@ probe_close(Probe *probe)
 {
 	if (probe->pg == NULL)
 		return;
-	plshard_wait_forget(probe->fd);
 	PQfinish(probe->pg);
 	probe->pg = NULL;
 	ReleaseExternalFD();
@@ -215,7 +213,6 @@ probe_start(Probe *probe, const ClusterMap *map, Oid userid)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	}
 	PQsetErrorVerbosity(probe->pg, PQERRORS_VERBOSE);
-	probe->fd = PGINVALID_SOCKET;
 	probe->state = PROBE_CONNECTING;
 	probe->events = WL_SOCKET_WRITEABLE;
 	if (PQstatus(probe->pg) == CONNECTION_BAD)
@@ -229,8 +226,6 @@ probe_advance(Probe *probe)
 
 	if (probe->state == PROBE_CONNECTING)
 	{
-		/* it may go on to another address, on another socket */
-		plshard_wait_forget(probe->fd);
 		switch (PQconnectPoll(probe->pg))
 		{
 			case PGRES_POLLING_READING:
@@ -297,8 +292,9 @@ run_probes(Probe *probes, const ClusterMap *map, Oid userid, Deadline deadline)
 				wake = deadline_min(wake, p->again);
 			else if (p->state == PROBE_CONNECTING || p->state == PROBE_ASKING)
 			{
-				sockets[n].fd = p->fd = PQsocket(p->pg);
+				sockets[n].fd = PQsocket(p->pg);
 				sockets[n].events = p->events;
+				sockets[n].passing = true;
 				waiting[n++] = p;
 			}
 			if (i > 0)

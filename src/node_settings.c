@@ -11,6 +11,30 @@
 #include "pgtime.h"
 #include "utils/builtins.h"
 
+static void
+send_path(NodeConn *conn, int64 shard_id, void *owner)
+{
+	const char *rest = conn->base_path;
+	char	   *sql = NULL;
+
+	if (plshard_conn_needs_text(conn, QUERY_PATH, shard_id))
+	{
+		if (shard_id == PATH_BASE)
+			sql = psprintf("SET search_path = %s", rest[0] ? rest : "''");
+		else
+			sql = psprintf("SET search_path = plshard_" INT64_FORMAT "%s%s",
+						   shard_id, rest[0] ? ", " : "", rest);
+		/* other than statements of calls, it cannot be shared by several shards */
+		if (plshard_conn_is_full(conn))
+		{
+			plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
+			return;
+		}
+	}
+	plshard_conn_send_prepared(conn, QUERY_PATH, shard_id, sql, 0, NULL, NULL, 0,
+							   PENDING_SETTING, owner, 0, false);
+}
+
 const char *
 plshard_date_order_name(int order)
 {
@@ -64,17 +88,7 @@ plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may
 	}
 	if (conn->path_shard != shard_id && conn->state == CONN_READY)
 	{
-		const char *rest = conn->base_path;
-		char	   *sql;
-
-		if (shard_id == PATH_BASE)
-			sql = psprintf("SET search_path = %s", rest[0] ? rest : "''");
-		else
-			sql = psprintf("SET search_path = plshard_" INT64_FORMAT "%s%s",
-						   shard_id, rest[0] ? ", " : "", rest);
-		plshard_conn_send_prepared(conn, QUERY_PATH, shard_id, sql, 0, NULL, NULL, 0,
-								   PENDING_SETTING, owner, 0, false);
-		pfree(sql);
+		send_path(conn, shard_id, owner);
 		conn->path_shard = shard_id;
 	}
 	return conn->npending > before;

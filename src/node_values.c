@@ -100,7 +100,7 @@ plshard_send_node_values(Execution *e, const Task *task)
 		pg_lltoa(first, next);
 		pg_lltoa(first + (*e->request->id_limit - 1) * UNIQUE_ID_STEP, last);
 	}
-	plshard_conn_send_prepared(task->conn, QUERY_NODE_VALUES, 0, values_sql, 3, types, &params, 0,
+	plshard_conn_send_prepared(task->conn, QUERY_NODE_VALUES, e->map->shards[task->shard].id, values_sql, 3, types, &params, 0,
 							   PENDING_SETTING, unconstify(Task *, task), 0, false);
 }
 

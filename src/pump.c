@@ -39,6 +39,7 @@ plshard_pump(NodeConn **conns, int nconns, ResultHandler handler, void *arg, Dea
 		}
 		conns[i]->fd = sockets[n].fd;
 		sockets[n].events = events;
+		sockets[n].passing = conns[i]->state == CONN_CONNECTING && conns[i]->poll_events != 0;
 		waiting[n++] = conns[i];
 	}
 

@@ -77,6 +77,13 @@ plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
 			append_result_cast(&sql, TupleDescAttr(columns, 0)->atttypid);
 			return sql.data;
 
+		case REMOTE_ONE_VALUE:
+			appendStringInfoString(&sql, "COALESCE(");
+			append_call(&sql, scope, schema, name, nargs, args, params);
+			append_result_cast(&sql, TupleDescAttr(columns, 0)->atttypid);
+			appendStringInfoChar(&sql, ')');
+			return sql.data;
+
 		case REMOTE_VALUES:
 			appendStringInfoChar(&sql, 'r');
 			append_result_cast(&sql, TupleDescAttr(columns, 0)->atttypid);

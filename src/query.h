@@ -21,6 +21,7 @@ typedef enum RemoteCallForm
 	REMOTE_PROCEDURE,			/* CALL f(...) */
 	REMOTE_VOID,				/* SELECT f(...) */
 	REMOTE_VALUE,				/* SELECT f(...)::type */
+	REMOTE_ONE_VALUE,			/* SELECT COALESCE(f(...)::type): refused where f returns a set */
 	REMOTE_VALUES,				/* SELECT r::type AS name FROM f(...) AS r */
 	REMOTE_ROWS,				/* SELECT r.a::type, ... FROM f(...) AS r */
 	REMOTE_RECORDS				/* SELECT r.a, ... FROM f(...) AS r(a type, ...) */
@@ -39,12 +40,12 @@ extern char *plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
 
 /*
  * The body's own statement, with $n::type where it names values; "params" as
- * above.  Throws what PostgreSQL's parser throws and 42601 for more than one
+ * above; *is_procedure where it is CALL.  Throws what PostgreSQL's parser throws and 42601 for more than one
  * statement, with positions in the body; 0A000 for what is not allowed in a
  * read, or at all.  palloc'd.
  */
 extern char *plshard_body_sql(const char *source, SourceSpan span, const ValueScope *scope,
-							  bool is_write, List **params);
+							  bool is_write, bool *is_procedure, List **params);
 
 /* The number of a value's parameter, appended to *params where it is new. */
 extern int	plshard_param_number(List **params, int value);

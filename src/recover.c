@@ -9,10 +9,9 @@
  * whichever is first.  When D has been evicted, or is lost for good with the front
  * that decides, the others' word replaces it: if each of them that counts is
  * prepared or has committed, the transaction may have been acknowledged, and is
- * committed; if one is neither, it cannot have been.  Which shards it wrote need
- * not be known for that: evictions leave each shard an active placement, no shard
- * gets a new one before what is in doubt on it is settled, so every written shard
- * has its active placements on participants that were asked.
+ * committed; if one is neither, it cannot have been.  Where no part has committed yet,
+ * each shard that may have been written needs one that is prepared: else its
+ * replicas may have been made anew from one that has rolled back.
  *
  * An abort, and any decision without D, is final only at the registry.
  *
@@ -252,6 +251,40 @@ seal(Settlement *s, Bitmapset *unprepared)
 	return LOOK_ABORT;
 }
 
+/*
+ * A shard that the transaction may have written and of which nobody in "asked" has a
+ * replica, as an index into the map; -1 if there is none.  A shard was not written
+ * if a placement that was active then is on a node that takes no part.
+ */
+static int
+uncovered_shard(const Settlement *s, const Bitmapset *asked)
+{
+	const ClusterMap *map = s->nodes->map;
+
+	for (int shard = 0; shard < map->nshards; shard++)
+	{
+		bool		written = false;
+		bool		settled = false;
+
+		for (int i = 0; i < map->shards[shard].nplacements; i++)
+		{
+			const ClusterPlacement *placement = plshard_placement(map, shard, i);
+			int32		node_id = map->nodes[placement->node].id;
+			bool		was_active = placement->state == PLACEMENT_ACTIVE &&
+				placement->active_since <= s->gid->epoch;
+
+			if (was_active &&
+				(bms_is_member(node_id, asked) || !bms_is_member(node_id, s->participants)))
+				settled = true;
+			else if (bms_is_member(node_id, s->participants))
+				written = true;
+		}
+		if (written && !settled)
+			return shard;
+	}
+	return -1;
+}
+
 /* PROTOCOL rule 11. */
 static Look
 ask_others(Settlement *s)
@@ -305,6 +338,17 @@ ask_others(Settlement *s)
 	reload(s);
 	if (!bms_equal(asked, s->counting))
 		return LOOK_AGAIN;
+	if (!committed)
+	{
+		int			shard = uncovered_shard(s, asked);
+
+		if (shard >= 0)
+		{
+			s->why = psprintf("All replicas of shard " INT64_FORMAT " that may have known the outcome have been evicted since.",
+							  s->nodes->map->shards[shard].id);
+			return LOOK_UNKNOWN;
+		}
+	}
 	return decide_at_registry(s, true);
 }
 
@@ -613,8 +657,27 @@ plshard_settle_parts(RecoveryNodes *nodes, List *parts, int timeout, char **mess
 	return true;
 }
 
+/* Settles those that nobody else will; false where some are left. */
+static bool
+settle_abandoned(RecoveryNodes *nodes, List *parts, char **message)
+{
+	FrontSessions sessions;
+	ListCell   *lc;
+
+	*message = NULL;
+	plshard_front_sessions(nodes, &sessions);
+	foreach(lc, parts)
+	{
+		const PreparedPart *part = lfirst(lc);
+
+		if (plshard_is_abandoned(part, &sessions))
+			(void) plshard_settle(nodes, &part->gid, 0, message);
+	}
+	return still_prepared(nodes, parts) == NIL;
+}
+
 bool
-plshard_recover_node(const ClusterMap *map, int node, char **message)
+plshard_recover_node(const ClusterMap *map, int node, bool all, char **message)
 {
 	RecoveryNodes *nodes = plshard_recovery_nodes(plshard_cluster_reload(map->server_oid));
 	RecoveryNode *here = plshard_recovery_node(nodes, map->nodes[node].id);
@@ -639,7 +702,8 @@ plshard_recover_node(const ClusterMap *map, int node, char **message)
 			participants = bms_add_members(participants, ((PreparedPart *) lfirst(lc))->gid.participants);
 		if (participants != NULL)
 			plshard_recovery_connect(nodes, participants);
-		settled = plshard_settle_parts(nodes, parts, map->options.node_timeout, message);
+		settled = all ? plshard_settle_parts(nodes, parts, map->options.node_timeout, message) :
+			settle_abandoned(nodes, parts, message);
 	}
 	plshard_recovery_close(nodes);
 	return settled;

@@ -40,11 +40,12 @@ extern TransactionOutcome plshard_settle_transaction(const ClusterMap *map, cons
 
 /*
  * Settles what was in doubt on one node (an index into the map) when it was called,
- * for somebody who waits behind it or moves a read there.  A transaction whose
- * session still lives is waited for, up to node_timeout, before it is settled too.
- * True when all of it has ended; else *message (palloc'd) says what has not.
+ * for somebody who waits behind it or moves a read there.  A transaction whose session
+ * still lives is left alone, or with "all" waited for, up to node_timeout, before it
+ * is settled too.  True when all of it has ended; else *message (palloc'd) says what
+ * has not, NULL where sessions of such transactions still live.
  */
-extern bool plshard_recover_node(const ClusterMap *map, int node, char **message);
+extern bool plshard_recover_node(const ClusterMap *map, int node, bool all, char **message);
 
 /* ---- for recovery itself: with nodes that the caller has connected to ---- */
 

@@ -186,8 +186,9 @@ evict(const RegistryRequest *request, char **message)
 static RegistryOutcome
 activate(const RegistryRequest *request, char **message)
 {
-	const Oid	types[] = {INT8OID, INT4OID};
-	const Datum values[] = {Int64GetDatum(request->shard_id), Int32GetDatum(request->node_id)};
+	const Oid	types[] = {INT8OID, INT4OID, INT8OID};
+	const Datum values[] = {Int64GetDatum(request->shard_id), Int32GetDatum(request->node_id),
+		Int64GetDatum(request->epoch)};
 	int64		epoch = lock_cluster(request);
 
 	if (epoch != request->expected_epoch)
@@ -197,9 +198,9 @@ activate(const RegistryRequest *request, char **message)
 		return REGISTRY_REFUSED;
 	}
 	run(request, SPI_OK_UPDATE,
-		"UPDATE plshard.placement SET state = 'active'"
+		"UPDATE plshard.placement SET state = 'active', active_since = $4"
 		" WHERE cluster_id = $1 AND shard_id = $2 AND node_id = $3",
-		2, types, values);
+		3, types, values);
 	if (SPI_processed == 0)
 	{
 		*message = psprintf("Shard %lld has no placement on that node any more.",

@@ -27,6 +27,12 @@ plshard_remote_xact_has_writes(void)
 	return written != NULL;
 }
 
+bool
+plshard_remote_xact_is_open(void)
+{
+	return any_open;
+}
+
 /* ---- beginning, and savepoints of calls ---- */
 
 static const char *
@@ -76,7 +82,9 @@ plshard_xact_open(NodeConn *conn, bool write, uint64 call, void *owner)
 		conn->xact_wrote = false;
 		conn->xact_must_commit = false;
 		conn->nkey_locks = 0;
-		plshard_conn_send_plain(conn, begin_sql(), PENDING_XACT, owner, 0, false);
+		plshard_conn_send_prepared(conn, QUERY_BEGIN + XactIsoLevel * 4 + XactReadOnly * 2 + XactDeferrable,
+								   0, begin_sql(),
+								   0, NULL, NULL, 0, PENDING_XACT, owner, 0, false);
 	}
 	while (conn->xact_depth < level && conn->state == CONN_READY)
 	{

@@ -19,6 +19,12 @@ extern void plshard_remote_xact_init(void);
 extern bool plshard_remote_xact_has_writes(void);
 
 /*
+ * True where the current transaction may have one on some node, whether it has written
+ * there or not.
+ */
+extern bool plshard_remote_xact_is_open(void);
+
+/*
  * Queues what brings the connection's remote transaction to the front's
  * nesting level: BEGIN, SAVEPOINTs.  "call" numbers the calls of a session, so
  * that a call knows which transactions it has begun itself.  Errors: 08006 where the transaction was

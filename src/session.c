@@ -179,7 +179,6 @@ poll_connect(NodeSession *session)
 	if (session->ready == 0)
 		return false;
 	session->ready = 0;
-	plshard_wait_forget(session->fd);	/* libpq may go on to another address */
 	switch (PQconnectPoll(session->conn))
 	{
 		case PGRES_POLLING_OK:
@@ -344,6 +343,7 @@ plshard_session_wait(NodeSession **sessions, int nsessions)
 			sessions[i]->silent_at = deadline_in(sessions[i]->map->options.node_timeout);
 		sockets[n].fd = sessions[i]->fd = PQsocket(sessions[i]->conn);
 		sockets[n].events = sessions[i]->events;
+		sockets[n].passing = sessions[i]->state == SESSION_CONNECTING;
 		sockets[n].ready = 0;
 		deadline = deadline_min(deadline, current_deadline(sessions[i]));
 		deadline = deadline_min(deadline, sessions[i]->silent_at);

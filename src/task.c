@@ -8,39 +8,23 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type_d.h"
 #include "health.h"
-#include "locks.h"
 #include "miscadmin.h"
 #include "node_schema.h"
 #include "node_settings.h"
 #include "node_values.h"
-#include "port/pg_bswap.h"
 #include "pump.h"
 #include "remote_error.h"
 #include "remote_xact.h"
 #include "session.h"
 #include "settings.h"
 #include "task.h"
+#include "write_locks.h"
 
-/* Many keys in one transaction take the whole shard: the lock table is finite. */
-#define MAX_KEY_LOCKS 100
+/* Pending.number of a one-shot call's COMMIT. */
+#define ONE_SHOT_COMMIT 1
 
 static uint64 call_number = 0;
-
-static const Oid lock_types[2] = {INT8OID, INT8OID};
-
-static const char try_locks_sql[] =
-"SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock_shared($1) "
-"AND pg_catalog.pg_try_advisory_xact_lock($2) "
-"THEN true ELSE plshard_node.lock_not_taken() END";
-static const char wait_locks_sql[] =
-"SELECT pg_catalog.pg_advisory_xact_lock_shared($1), pg_catalog.pg_advisory_xact_lock($2)";
-static const char try_shard_sql[] =
-"SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock($1) "
-"THEN true ELSE plshard_node.lock_not_taken() END";
-static const char wait_shard_sql[] =
-"SELECT pg_catalog.pg_advisory_xact_lock($1)";
 
 /* ---- executions and their connections ---- */
 
@@ -125,23 +109,6 @@ taken(const Execution *e, const NodeConn *conn)
 	return conn->in_use != 0 && find_conn(e, conn) < 0;
 }
 
-static void
-ignore_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
-{
-}
-
-/*
- * Sees whether the node has ended an idle connection.  What is sent on it and not
- * answered may have been done: where that cannot be undone, look before.
- */
-static void
-note_end(NodeConn *conn)
-{
-	/* its last words, then the end */
-	plshard_conn_advance(conn, ignore_result, NULL);
-	plshard_conn_advance(conn, ignore_result, NULL);
-}
-
 /*
  * A write, and a read on a node that the transaction already uses, take the
  * connection with the transaction; other reads any that is free.
@@ -174,8 +141,8 @@ plshard_assign_conn(Execution *e, Task *task)
 						node_name)));
 
 	task->conn = conn;
-	if (find_conn(e, conn) < 0 && plshard_writes_alone(e, conn))
-		note_end(conn);
+	if (find_conn(e, conn) < 0 && plshard_commits_with_call(e, conn))
+		plshard_conn_look(conn);
 	add_conn(e, conn);
 	if (conn->state == CONN_READY)
 		conn->used_before = true;
@@ -212,7 +179,7 @@ plshard_renew_conn(Execution *e, Task *task)
 
 		/* it may have been done, and nothing would undo it */
 		if (other->conn == conn && other->state == TASK_LOST && other->sent &&
-			plshard_writes_alone(e, conn))
+			plshard_commits_with_call(e, conn))
 			return false;
 		/* rows of a snapshot that is gone cannot be mixed with a newer one's */
 		if (other->conn == conn && !e->is_write &&
@@ -239,51 +206,10 @@ plshard_renew_conn(Execution *e, Task *task)
 
 /* ---- sending ---- */
 
-static void
-send_locks(Execution *e, Task *task)
+static const RemoteQuery *
+query_of(const Execution *e)
 {
-	NodeConn   *conn = task->conn;
-	const CallTarget *target = e->request ? &e->request->targets[task->target] : NULL;
-	bool		whole = target == NULL || e->request->lock_shard || !target->has_key ||
-		conn->nkey_locks >= MAX_KEY_LOCKS;
-	int64		shard_id = e->map->shards[task->shard].id;
-	PendingKind kind = task->wait_locks ? PENDING_LOCK_WAIT : PENDING_LOCK;
-	uint64		keys[2];
-	const char *values[2] = {(const char *) &keys[0], (const char *) &keys[1]};
-	const int	lengths[2] = {sizeof(uint64), sizeof(uint64)};
-	const int	formats[2] = {1, 1};
-	const RemoteParams params = {values, lengths, formats};
-	uint64		epoch = pg_hton64((uint64) e->map->epoch);
-	const char *epoch_value[1] = {(const char *) &epoch};
-	const RemoteParams epoch_params = {epoch_value, lengths, formats};
-
-	keys[0] = pg_hton64((uint64) plshard_shard_lock_key(e->map, shard_id));
-	if (whole)
-		plshard_conn_send_prepared(conn, task->wait_locks ? QUERY_WAIT_SHARD : QUERY_TRY_SHARD, 0,
-								   task->wait_locks ? wait_shard_sql : try_shard_sql,
-								   1, lock_types, &params, 1, kind, task, 0, false);
-	else
-	{
-		keys[1] = pg_hton64((uint64) plshard_key_lock_key(e->map, shard_id, target->key_hash));
-		plshard_conn_send_prepared(conn, task->wait_locks ? QUERY_WAIT_LOCKS : QUERY_TRY_LOCKS, 0,
-								   task->wait_locks ? wait_locks_sql : try_locks_sql,
-								   2, lock_types, &params, 1, kind, task, 0, false);
-		conn->nkey_locks++;
-	}
-	if (task->wait_locks)
-		plshard_conn_send_flush(conn);	/* so that we know what it waits for */
-
-	if (conn->epoch_sql == NULL)
-	{
-		char	   *sql = psprintf("SELECT CASE WHEN last_value <= $1 THEN true "
-								   "ELSE plshard_node.epoch_is_old() END FROM %s",
-								   conn->epoch_sequence);
-
-		conn->epoch_sql = MemoryContextStrdup(conn->context, sql);
-		pfree(sql);
-	}
-	plshard_conn_send_prepared(conn, QUERY_EPOCH, 0, conn->epoch_sql, 1, lock_types, &epoch_params,
-							   1, PENDING_EPOCH, task, 0, false);
+	return e->one_shot ? e->request->one_shot : e->request->query;
 }
 
 static void
@@ -291,11 +217,15 @@ send_task(Execution *e, Task *task)
 {
 	NodeConn   *conn = task->conn;
 	bool		guard = false;
+	bool		in_block = false;
 	bool		alone = plshard_writes_alone(e, conn);
 	int64		shard_id = path_of(e, task);
 	int			place = find_conn(e, conn);
 	bool		set;
 
+	if (e->one_shot && (conn->read_only != 1 ||
+						(e->request->one_shot->returns_text && !conn->same_encoding)))
+		e->one_shot = false;
 	task->state = TASK_SENT;
 	task->synced = false;
 	task->sent = true;
@@ -304,15 +234,21 @@ send_task(Execution *e, Task *task)
 
 	if (alone)
 		task->savepoint = 0;
+	else if (e->one_shot && !e->request->one_shot->is_procedure)
+	{
+		/* without BEGIN it is a transaction all the same, up to the Sync */
+		plshard_conn_send_prepared(conn, QUERY_READ_WRITE, 0, "SET transaction_read_only = off",
+								   0, NULL, NULL, 0, PENDING_SETTING, task, 0, false);
+		task->savepoint = 0;
+	}
 	else if (e->is_write)
 	{
+		in_block = true;
 		task->savepoint = plshard_xact_begin_call(conn, e->number, task);
 		if (task->shard < 0)
 			conn->has_schema = true;
 		if (task->shard < 0 || plshard_is_static(e->map))
 			conn->xact_must_commit = true;
-		else if (e->admin == NULL || e->admin[task->target].lock_shard)
-			send_locks(e, task);
 	}
 	else if (conn->xact_depth > 0 || reads_in_xact(e))
 	{
@@ -335,9 +271,13 @@ send_task(Execution *e, Task *task)
 	set = plshard_conn_send_settings(conn, shard_id, e->timeout, alone, task);
 	if (set && (e->ntasks > 1 || alone) && conn->xact_depth == 0)
 		plshard_conn_send_sync(conn, NULL);
+
+	if (e->is_write && !alone && !plshard_is_static(e->map) &&
+		(e->admin ? e->admin[task->target].lock_shard : task->shard >= 0))
+		plshard_send_locks(e, task);
 	if (e->request)
 	{
-		const RemoteQuery *query = e->request->query;
+		const RemoteQuery *query = query_of(e);
 
 		if (e->is_write && !plshard_is_static(e->map))
 			plshard_send_node_values(e, task);
@@ -357,23 +297,33 @@ send_task(Execution *e, Task *task)
 	}
 	if (guard)
 		plshard_conn_send_plain(conn, "RELEASE SAVEPOINT plshard_read", PENDING_XACT, task, 0, false);
+	if (e->one_shot && in_block)
+		plshard_conn_send_prepared(conn, QUERY_COMMIT, 0, "COMMIT", 0, NULL, NULL, 0,
+								   PENDING_XACT, task, ONE_SHOT_COMMIT, false);
 	plshard_conn_send_sync(conn, task);
 }
 
 /* ---- results ---- */
 
+/* Whether a function of the node's server has raised an error. */
+static bool
+error_is_from(const PGresult *error, const char *function)
+{
+	const char *where = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
+
+	return where != NULL && strcmp(where, function) == 0;
+}
+
 /* A prepared statement that a change of its objects, or a pooler, has broken. */
 static bool
 plan_is_stale(const Pending *pending, const PGresult *error, int sqlstate)
 {
-	const char *where = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
 	const char *message = PQresultErrorField(error, PG_DIAG_MESSAGE_PRIMARY);
 
 	if (pending->kind != PENDING_CALL || !pending->reused)
 		return false;
 	return sqlstate == ERRCODE_UNDEFINED_PSTATEMENT ||
-		(sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED && where &&
-		 strcmp(where, "RevalidateCachedQuery") == 0) ||
+		(sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED && error_is_from(error, "RevalidateCachedQuery")) ||
 		/* a type in it was dropped: nothing else tells its plans */
 		(sqlstate == ERRCODE_INTERNAL_ERROR && message &&
 		 strncmp(message, "cache lookup failed", 19) == 0);
@@ -388,7 +338,7 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 		return;					/* only the first error tells something */
 	if (pending->kind == PENDING_LOCK && sqlstate == SQLSTATE_LOCK_NOT_TAKEN)
 		task->state = TASK_LOCKED_OUT;
-	else if (pending->kind == PENDING_EPOCH && sqlstate == SQLSTATE_EPOCH_IS_OLD)
+	else if (pending->kind == PENDING_LOCK && sqlstate == SQLSTATE_EPOCH_IS_OLD)
 		task->state = TASK_OLD_EPOCH;
 	else if (sqlstate == ERRCODE_IN_FAILED_SQL_TRANSACTION)
 		task->state = TASK_NOT_RUN;
@@ -398,9 +348,17 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 			TASK_OUT_OF_IDS : TASK_ERROR;
 		task->conn->result = NULL;	/* ours now */
 		task->error = plshard_own_result(error);
+		if (e->one_shot && sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED &&
+			error_is_from(error, "transformCoalesceExpr"))
+		{
+			/* the remote function returns a set: see REMOTE_ONE_VALUE */
+			e->one_shot_refused = true;
+			task->state = TASK_STALE_PLAN;
+			return;
+		}
 		if (e->request && task->nrows == 0 && plan_is_stale(pending, error, sqlstate))
 		{
-			plshard_conn_forget_statement(task->conn, e->request->query->id, path_of(e, task));
+			plshard_conn_forget_statement(task->conn, query_of(e)->id, path_of(e, task));
 			/* without a savepoint to go back to it remains an error */
 			if (e->is_write || !task->conn->xact_read_only || task->conn->xact_depth == 0)
 				task->state = TASK_STALE_PLAN;
@@ -418,7 +376,7 @@ where_of(const Execution *e, const Task *task)
 	where.has_shard = task->shard >= 0;
 	if (where.has_shard)
 		where.shard_id = e->map->shards[task->shard].id;
-	where.sql = e->request ? e->request->query->sql : NULL;
+	where.sql = e->request ? query_of(e)->sql : NULL;
 	where.is_call = e->request && e->request->query->is_call;
 	return where;
 }
@@ -544,6 +502,8 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 		case PGRES_SINGLE_TUPLE:
 			if (pending->kind == PENDING_CALL && task->state == TASK_SENT)
 				call_result(e, task, pending, result);
+			else if (pending->kind == PENDING_XACT && pending->number == ONE_SHOT_COMMIT)
+				task->committed = strcmp(PQcmdStatus(result), "COMMIT") == 0;
 			break;
 		case PGRES_FATAL_ERROR:
 			task_failed(e, task, pending, result);
@@ -554,6 +514,12 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 				task->state = TASK_NOT_RUN;
 			break;
 		case PGRES_PIPELINE_SYNC:
+			if (task->state == TASK_SENT && task->conn->xact_depth > 0 && e->one_shot)
+			{
+				if (!task->committed)
+					elog(ERROR, "node \"%s\" did not commit", conn->node_name);
+				conn->xact_depth = 0;
+			}
 			if (task->state == TASK_SENT)
 				task->state = TASK_DONE;
 			task->synced = true;

@@ -55,6 +55,7 @@ typedef struct Task
 	PGresult   *result;			/* a write's rows, until all replicas agree; of those that
 								 * are not delivered, maybe not all: see plshard_find_difference */
 	PGresult   *error;
+	bool		committed;		/* one-shot: COMMIT has answered so */
 	Deadline	deadline;		/* of this attempt */
 } Task;
 
@@ -85,6 +86,8 @@ typedef struct Execution
 	const char *deadlock;		/* describes the one that this call has to give up for */
 	int64	   *first_ids;		/* of each target's block, or 0; see node_values.c */
 	bool		expired;		/* the time is over, shards that are missing are skipped */
+	bool		one_shot_refused;	/* the node does not take it as such */
+	bool		one_shot;		/* the call is sent with all that commits it on its only node */
 	int			old_epoch_node; /* a write starts anew because this node (index) says so; or -1 */
 	uint64		number;			/* of this call in the session */
 	int			nconns;
@@ -99,6 +102,16 @@ static inline bool
 plshard_writes_alone(const Execution *e, const NodeConn *conn)
 {
 	return e->is_write && e->map->options.autocommit && conn->xact_depth == 0 && !conn->xact_lost;
+}
+
+/*
+ * True where what is sent commits without being asked: if the connection is lost
+ * then, nobody knows whether it did.
+ */
+static inline bool
+plshard_commits_with_call(const Execution *e, const NodeConn *conn)
+{
+	return e->one_shot || plshard_writes_alone(e, conn);
 }
 
 /* Prepares an execution; is_write and what is to be sent are filled in by the caller. */

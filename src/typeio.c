@@ -538,6 +538,33 @@ plshard_init_decoder(ColumnDecoder *decoder, Oid type, int32 typmod,
 	}
 }
 
+bool
+plshard_decoding_can_fail(const ColumnDecoder *decoder, bool *characters)
+{
+	*characters = false;
+	if (decoder->base_type != decoder->type || decoder->typmod >= 0)
+		return true;
+	switch (decoder->method)
+	{
+		case WIRE_BOOL:
+		case WIRE_INT2:
+		case WIRE_INT4:
+		case WIRE_INT8:
+		case WIRE_BYTES:
+			return false;
+		case WIRE_CHARACTERS:
+			*characters = true;
+			return false;
+		case WIRE_FUNCTION:
+			return decoder->wire_type != DATEOID && decoder->wire_type != TIMESTAMPOID &&
+				decoder->wire_type != TIMESTAMPTZOID && decoder->wire_type != NUMERICOID &&
+				decoder->wire_type != UUIDOID;
+		case WIRE_TEXT:
+			break;
+	}
+	return true;
+}
+
 /* Whether the type's binary format is the one that the decoder reads. */
 static bool
 is_expected(const ColumnDecoder *decoder, Oid type)

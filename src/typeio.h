@@ -132,6 +132,13 @@ extern bool plshard_reads_binary(const ColumnDecoder *decoder, const PGresult *r
 extern bool plshard_open_column(ColumnDecoder *decoder, const PGresult *result, int column);
 
 /*
+ * True where reading a binary value of the column can throw though the node has sent
+ * it: for a domain, a typmod, another server's idea of a type.  *characters says
+ * whether that holds only where the node has our encoding.
+ */
+extern bool plshard_decoding_can_fail(const ColumnDecoder *decoder, bool *characters);
+
+/*
  * The value of a field, allocated (with garbage) in the current memory
  * context.  Throws what input functions and domains throw, 22021 where
  * characters are not of the database's encoding, 22P03 where binary data has

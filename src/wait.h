@@ -46,6 +46,7 @@ typedef struct WaitSocket
 {
 	pgsocket	fd;
 	uint32		events;			/* WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE */
+	bool		passing;		/* it may be closed or replaced soon: a handshake is under way */
 	uint32		ready;			/* out: those of them that are */
 } WaitSocket;
 
@@ -58,7 +59,7 @@ typedef struct WaitSocket
 extern int	plshard_wait(WaitSocket *sockets, int nsockets, Deadline deadline);
 
 /*
- * Must be called for a socket that was waited for when it has been or may be
+ * Must be called for a socket that was waited for (not as a passing one) when it has been or may be
  * closed, before another one can get its number.  libpq closes sockets as it
  * likes, so the caller keeps the number: PQsocket may not know it any more.
  */

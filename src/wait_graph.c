@@ -221,7 +221,9 @@ plshard_graph_add_node(WaitGraph *graph, const ClusterMap *map, int node, Oid us
 
 	for (int i = 0; i < graph->nnodes; i++)
 	{
-		if (graph->nodes[i].map == map && graph->nodes[i].node == node)
+		const NodeConnKey *key = &graph->nodes[i].conn->key;
+
+		if (key->cluster == map->ref && key->node_id == map->nodes[node].id)
 			return;
 	}
 	if (graph->nnodes == graph->nodes_size)

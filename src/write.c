@@ -79,19 +79,26 @@ failed_alone(const Execution *e, const Task *task)
 	return done > 0;
 }
 
+/* Something went wrong after a write that commits by itself was sent. */
+pg_noreturn static void
+throw_cut_off(const Execution *e, const Task *task, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+			 errmsg("whether node \"%s\" has committed a write is not known",
+					e->map->nodes[task->node].name),
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 errhint("Read back whether it was done before trying it again."),
+			 errcontext("plshard function %s", e->function_name)));
+}
+
 /* The node has no replica that could do without it. */
 static void
 throw_unreplaceable(const Execution *e, const Task *task)
 {
-	if (!task->sent || !plshard_writes_alone(e, task->conn))
+	if (!task->sent || !plshard_commits_with_call(e, task->conn))
 		plshard_throw_lost(e, task, NULL);
-	ereport(ERROR,
-			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
-			 errmsg("the connection to node \"%s\" was lost during a write that commits by itself",
-					e->map->nodes[task->node].name),
-			 task->conn->message ? errdetail_internal("%s", task->conn->message) : 0,
-			 errhint("Read back whether it was done before trying it again."),
-			 errcontext("plshard function %s", e->function_name)));
+	throw_cut_off(e, task, task->conn->message);
 }
 
 /*
@@ -105,7 +112,7 @@ evict_or_throw(Execution *e, Task *task, bool failed)
 	NodeConn   *conn = task->conn;
 	NodeVerdict verdict;
 
-	if (e->request == NULL || plshard_is_static(e->map))
+	if (e->request == NULL || plshard_is_static(e->map) || (e->one_shot && task->sent))
 		throw_unreplaceable(e, task);
 	verdict = conn->refused ? NODE_ANSWERS :
 		plshard_judge_node(e->map, task->node, conn->key.userid,
@@ -255,6 +262,7 @@ settle_write(Execution *e)
 					elog(ERROR, "the transaction on node \"%s\" is in a failed state",
 						 e->map->nodes[task->node].name);
 				/* from here on one by one, waiting: PROTOCOL rule 2 */
+				e->one_shot = false;
 				undo_from(e, i);
 				/* FALLTHROUGH */
 			case TASK_HELD:
@@ -300,6 +308,34 @@ check_may_write(const ClusterMap *map, int shard)
 				 errhint("Use BEGIN ISOLATION LEVEL READ COMMITTED.")));
 }
 
+/*
+ * A one-shot call cannot be taken back once it is on its way: what cuts it off, a
+ * cancel or the end of its time, leaves its outcome unknown (PROTOCOL rule 15).
+ */
+static void
+drive_one_shot(Execution *e)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		plshard_drive(e);
+	}
+	PG_CATCH();
+	{
+		const Task *task = &e->tasks[0];
+		ErrorData  *error;
+
+		if (!task->sent || task->state != TASK_SENT)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		throw_cut_off(e, task, error->message);
+	}
+	PG_END_TRY();
+}
+
 /* One try of a write with one map; false where it must start anew. */
 static bool
 try_write(Execution *e)
@@ -308,7 +344,10 @@ try_write(Execution *e)
 		plshard_assign_conn(e, &e->tasks[i]);
 	for (;;)
 	{
-		plshard_drive(e);
+		if (e->one_shot)
+			drive_one_shot(e);
+		else
+			plshard_drive(e);
 		switch (settle_write(e))
 		{
 			case WRITE_DONE:
@@ -417,8 +456,15 @@ plshard_run_write(CallRequest *request, Execution *e)
 							request->map->name, request->function_name)));
 		plshard_begin_execution(e, request->map);
 		make_tasks(e, request);
+		e->one_shot = request->one_shot != NULL && !e->one_shot_refused && e->ntasks == 1 &&
+			!request->map->options.autocommit && !plshard_remote_xact_is_open() &&
+			!(request->map->options.disable_binary && request->one_shot->result_format == 1);
 		if (try_write(e))
+		{
+			if (e->one_shot_refused)
+				request->one_shot = NULL;
 			return;
+		}
 		AcceptInvalidationMessages();
 		plshard_move_to_map(request, e->old_epoch_node >= 0 ? newer_map(e) :
 							plshard_cluster_map_unchecked(request->map->ref));

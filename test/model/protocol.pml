@@ -228,7 +228,7 @@ inline settle(w, what, d, todo, saw)
 		od;
 		if
 #ifdef NO_COVER
-		:: atomic { what == UNSAID -> what = COMMITTED; saw = 0 }
+		:: atomic { what == UNSAID && saw != 0 -> what = COMMITTED; saw = 0 }
 #else
 		/* every shard needs one that has it; else all that is left is to wait */
 		:: atomic { what == UNSAID && of_shard(saw) != 0 && has(saw | (ALL_NODES == NODES), NODES * (ALL_NODES - NODES)) ->

@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use PlshardCluster;
+use PlshardInDoubt;
 use PlshardSession;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -263,6 +264,54 @@ is($r->{out}, $before + 2, '... and the write is done');
 is($s[1]->result->{sqlstate}, undef, '... as is that of who waits behind');
 is($s[2]->try("BEGIN; SELECT bump('$on_12[0]'); SELECT slow('$on_34[0]'); COMMIT")->{sqlstate}, undef,
 	'a slow call is no deadlock');
+
+#
+# Behind a prepared transaction: whoever waits settles it, unless its session lives
+#
+my $d = PlshardInDoubt->new($c, shard => 10000);
+my @new = grep { my $k = $_; !grep { $_ eq $k } @on_12 } $c->some_keys(8, shard => 10000);
+my $t = $d->begin(nodes => [ 1, 2 ]);
+$t->{key} = $new[0];
+$t->prepare(2);
+$r = $s[0]->try("SELECT put('$new[0]', 1)");
+is($r->{sqlstate}, undef, 'a call that waits behind a prepared transaction that is to be undone');
+is($c->sql("SELECT get('$new[0]')"), 1, '... is done');
+cmp_ok($r->{seconds}, '<', 30, '... soon');
+is($c->sql('SELECT count(*) FROM pg_prepared_xacts', on => 2), 0, '... since it has settled it');
+$t = $d->begin(nodes => [ 1, 2 ]);
+$t->{key} = $new[1];
+$t->prepare(2);
+$t->commit(1);
+is($s[0]->try("SELECT put('$new[1]', 2)")->{sqlstate}, '23505', '... behind one that is to be committed: sees it');
+is($t->where, '1:committed 2:committed', '... since it has settled it');
+is_deeply([ $c->differences ], [], '... and replicas are equal');
+
+my $owner = $c->session(on => 1);
+$owner->sql('SELECT pg_advisory_lock_shared(77, 78)');
+$t = $d->begin(nodes => [ 1, 2 ], front_key => 77, session => 78);
+$t->{key} = $new[2];
+$t->prepare(2);
+$s[0]->sql("SET plshard.deadlock_timeout = '50 ms'");
+$seen = $c->sql(q{SELECT sessions FROM pg_stat_database WHERE datname = 'postgres'}, on => 2);
+$s[0]->send("SELECT put('$new[2]', 3)");
+$c->wait_for("SELECT sessions > $seen + 20 FROM pg_stat_database WHERE datname = 'postgres'", on => 2);
+is($c->sql('SELECT count(*) FROM pg_prepared_xacts', on => 2), 1, 'what a session that lives has prepared is left to it');
+$owner->quit;
+is($s[0]->result->{sqlstate}, undef, '... until it is gone');
+is($c->sql("SELECT get('$new[2]')"), 3, '... and the call is done');
+$s[0]->sql('RESET plshard.deadlock_timeout');
+
+# a front that is to decide, and is not there
+$t = $d->begin(nodes => [ 1, 2 ], decider => 0, front => 'f' x 16);
+$t->{key} = $new[3];
+$t->prepare($_) foreach 1, 2;
+$r = $s[0]->try("SET statement_timeout = '4 s'; SELECT put('$new[3]', 4)");
+is($r->{sqlstate}, '57014', 'what cannot be settled is waited for');
+like($r->{err}, qr/WARNING:  01000: a call waits for a transaction in doubt on node "n1"\nDETAIL:  /, '... with a WARNING that says why');
+is(scalar(() = $r->{err} =~ /WARNING/g), 2, '... one a node');
+is($t->where, '1:prepared 2:prepared', '... and it is as it was');
+$c->sql("ROLLBACK PREPARED '" . $t->gid . ":$_'", on => $_) foreach 1, 2;
+$s[0]->sql('RESET statement_timeout');
 
 #
 # A node that cannot be asked

@@ -126,6 +126,19 @@ is(recover($t), 'aborted', 'the registry says abort: that is followed, though al
 is($t->where, '1:aborted 2:nothing 3:nothing', 'everywhere');
 repaired();
 
+# a shard that it may have written, whose replicas have all been made anew since
+$t = $d->begin(nodes => \@all);
+$t->prepare($_) foreach 2, 3;
+$c->deactivate('n1');
+$c->sql('UPDATE plshard.placement SET active_since = 1000000 WHERE shard_id = 10001 AND node_id IN (2, 3)');
+like(recover($t), qr/^in doubt: All replicas of shard 10001 that may have known the outcome have been evicted since/,
+	'each shard that may have been written needs a replica that knows');
+is($t->where, '1:nothing 2:prepared 3:prepared', 'nothing is done without');
+$c->sql('UPDATE plshard.placement SET active_since = 1 WHERE shard_id = 10001 AND node_id = 3');
+is(recover($t), 'committed', 'one is enough');
+$c->sql('UPDATE plshard.placement SET active_since = 1 WHERE shard_id = 10001');
+repaired();
+
 # only a node that is out of the cluster has anything
 $t = $d->begin(nodes => [ 2, 3 ]);
 $t->prepare(3);
