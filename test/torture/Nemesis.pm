@@ -35,11 +35,17 @@ my %weights = (
 	link_dropped => 3,			# packets get lost
 	front_backend_killed => 3,	# so all of them
 	front_backend_frozen => 4,
+	front_step_killed => 4,		# a session kills itself at a step of its commit (src/inject.h)
+	front_step_frozen => 6,		# ... stops itself there
 	front_frozen => 2,
 	front_sessions_ended => 2,	# terminated, or cancelled
 	front_killed => 3,
 	second_front => 2,			# which recovers while the first is down
 );
+
+# The steps of a commit.
+my @steps = qw(before_prepare prepare_sent prepared before_commit commit_sent committed
+  before_commit_prepared prepared_ending commit_prepared before_abort_decision abort_decided);
 
 sub new
 {
@@ -239,6 +245,41 @@ sub front_backend_frozen
 	my ($self) = @_;
 	my @pids = $self->{front}->backends or return undef;
 	return $self->_freeze($self->{front}, _any(@pids));
+}
+
+sub front_step_killed
+{
+	my ($self) = @_;
+	return $self->_at_step('kill');
+}
+
+sub front_step_frozen
+{
+	my ($self) = @_;
+	return $self->_at_step('stop');
+}
+
+# The client that finds the file takes it, and is in the middle of its commit soon.
+sub _at_step
+{
+	my ($self, $action) = @_;
+	my $step = _any(@steps);
+	my $front = $self->{front};
+	my $file = "$self->{dir}/inject";
+	open my $new, '>', "$file.new" or die $!;
+	print $new "$step:$action";
+	close $new;
+	rename "$file.new", $file or die $!;
+	$self->_note($action, 'at', $step);
+	my $until = time + 2;
+	sleep 0.05 while -e $file && time < $until;
+	return sub {
+		unlink $file;
+		my @stopped = $front->stopped;
+		$self->_note('go on:', @stopped);
+		kill 'CONT', @stopped;
+		$front->wait_ready;
+	};
 }
 
 sub front_frozen

@@ -7,8 +7,9 @@
  *
  *     client DIR CLIENTS SEED ACCOUNTS REGISTERS PAUSE_MS
  *
- * DIR/front holds the connection string of the front, read anew for each session;
- * DIR/client-N.log gets a line for each operation, of fields separated by tabs:
+ * DIR/front holds the connection string of the front, read anew for each session.
+ * If DIR/inject appears, the client who takes it first sets plshard.inject to what it
+ * says.  DIR/client-N.log gets a line for each operation, of fields separated by tabs:
  *
  *     kind begin end class sqlstate session cluster ...
  *
@@ -325,6 +326,24 @@ connected(Client *c)
 	return PQstatus(c->conn) == CONNECTION_OK;
 }
 
+/* Takes on what the nemesis has in store for one of the sessions. */
+static void
+take_injection(Client *c)
+{
+	char		path[1024];
+	char		mine[1024];
+	char		injection[64] = "";
+	FILE	   *file;
+
+	snprintf(path, sizeof(path), "%s/inject", dir);
+	snprintf(mine, sizeof(mine), "%s/inject-%d", dir, c->number);
+	if (rename(path, mine) != 0 || (file = fopen(mine, "r")) == NULL)
+		return;
+	if (fgets(injection, sizeof(injection), file) != NULL)
+		run(c, "SET", "SET plshard.inject = '%s'", injection);
+	fclose(file);
+}
+
 static void
 wait_ms(int ms)
 {
@@ -356,8 +375,11 @@ work(void *arg)
 			continue;
 		}
 		PQsetNoticeProcessor(c->conn, ignore_notice, NULL);
-		snprintf(c->sqlstate, sizeof(c->sqlstate), "-");
 		c->deadline = now() + BOUND * 1000000L;
+		take_injection(c);
+		if (PQstatus(c->conn) != CONNECTION_OK)
+			continue;
+		snprintf(c->sqlstate, sizeof(c->sqlstate), "-");
 		switch (random_below(c, 8))
 		{
 			case 0:
