@@ -294,6 +294,14 @@ read_register(Client *c, const char *cluster)
 				  outcome == OK && c->nrows ? c->row[1] : "-");
 }
 
+/* What is said besides the results, a node's eviction for instance, is in the front's log. */
+static void
+ignore_notice(void *arg, const char *message)
+{
+	(void) arg;
+	(void) message;
+}
+
 static bool
 connected(Client *c)
 {
@@ -323,6 +331,7 @@ connected(Client *c)
 	if (conninfo[0] == '\0')
 		return false;
 	c->conn = PQconnectdb(conninfo);
+	PQsetNoticeProcessor(c->conn, ignore_notice, NULL);
 	return PQstatus(c->conn) == CONNECTION_OK;
 }
 
@@ -350,14 +359,6 @@ wait_ms(int ms)
 	struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
 
 	nanosleep(&t, NULL);
-}
-
-/* What is said besides the results, a node's eviction for instance, is in the front's log. */
-static void
-ignore_notice(void *arg, const char *message)
-{
-	(void) arg;
-	(void) message;
 }
 
 static void *
