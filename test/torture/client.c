@@ -375,7 +375,6 @@ work(void *arg)
 			wait_ms(50);
 			continue;
 		}
-		PQsetNoticeProcessor(c->conn, ignore_notice, NULL);
 		c->deadline = now() + BOUND * 1000000L;
 		take_injection(c);
 		if (PQstatus(c->conn) != CONNECTION_OK)
