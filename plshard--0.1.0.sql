@@ -275,6 +275,7 @@ CREATE FUNCTION plshard.deploy(cluster name, sql text) RETURNS bigint
 CREATE FUNCTION plshard.table_definition(relation regclass) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+	id oid := relation;			-- (of no type that the schema could have operators for)
 	column_list text[];
 	constraint_list text[];
 	index_list text[];
@@ -282,7 +283,7 @@ BEGIN
 	-- until the end of this function, which has a setting of its own
 	PERFORM pg_catalog.set_config('search_path', pg_catalog.quote_ident(n.nspname), true)
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.oid = relation;
+		WHERE c.oid = id;
 
 	SELECT pg_catalog.array_agg(pg_catalog.concat(
 			pg_catalog.quote_ident(a.attname), ' ',
@@ -306,17 +307,17 @@ BEGIN
 				ON e.oid = CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE t.oid END
 			JOIN pg_catalog.pg_namespace n ON n.oid = e.typnamespace
 			LEFT JOIN pg_catalog.pg_depend x
-				ON x.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND x.objid = e.oid
+				ON x.classid = 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid AND x.objid = e.oid
 				AND x.deptype = 'e'
 			LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-		WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped;
+		WHERE a.attrelid = id AND a.attnum > 0 AND NOT a.attisdropped;
 
 	SELECT pg_catalog.array_agg(
 			'CONSTRAINT ' || pg_catalog.quote_ident(c.conname) || ' ' || pg_catalog.pg_get_constraintdef(c.oid)
 			ORDER BY c.contype <> 'p', c.conname)
 		INTO constraint_list
 		FROM pg_catalog.pg_constraint c
-		WHERE c.conrelid = relation AND c.contype IN ('p', 'u', 'c', 'x', 'f');
+		WHERE c.conrelid = id AND c.contype IN ('p', 'u', 'c', 'x', 'f');
 
 	-- pg_get_indexdef alone always names the table's schema
 	SELECT pg_catalog.array_agg(E';\n' || pg_catalog.replace(pg_catalog.pg_get_indexdef(i.indexrelid),
@@ -327,12 +328,12 @@ BEGIN
 			JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
 			JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
 			JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-		WHERE i.indrelid = relation AND i.indisvalid
+		WHERE i.indrelid = id AND i.indisvalid
 			AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
 							WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'));
 
 	RETURN pg_catalog.format(E'CREATE TABLE %I (\n\t%s\n)%s',
-		(SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = relation),
+		(SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = id),
 		pg_catalog.array_to_string(pg_catalog.array_cat(column_list, constraint_list), E',\n\t'),
 		pg_catalog.array_to_string(index_list, ''));
 END

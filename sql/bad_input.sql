@@ -557,3 +557,26 @@ DROP FUNCTION f;
 
 SELECT get('a');
 SELECT state, count(*) FROM plshard.placements WHERE cluster = 'c' GROUP BY state;
+
+-- what a connection string may say: of all that libpq knows, where the database is and how to
+-- reach it; as whom is for user mappings, and nothing reaches into the front's files or services
+SET client_min_messages = error;
+CREATE FUNCTION allowed(option text, ddl text) RETURNS bool LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format(ddl, option || '=1');
+	RAISE 'undone';
+EXCEPTION
+	WHEN fdw_invalid_option_name OR syntax_error THEN RETURN false;
+	WHEN OTHERS THEN RETURN true;
+END $$;
+CREATE TABLE libpq_option AS SELECT unnest('{application_name,channel_binding,client_encoding,connect_timeout,dbname,
+	fallback_application_name,gssencmode,gsslib,host,hostaddr,keepalives,keepalives_count,keepalives_idle,keepalives_interval,
+	krbsrvname,options,passfile,password,port,replication,requirepeer,service,ssl_max_protocol_version,ssl_min_protocol_version,
+	sslcert,sslcompression,sslcrl,sslcrldir,sslkey,sslmode,sslpassword,sslrootcert,sslsni,target_session_attrs,tcp_user_timeout,
+	user,nosuchoption}'::text[]) AS option;
+SELECT plshard.create_cluster('allow_list');
+\pset format unaligned
+SELECT string_agg(option, ' ' ORDER BY option) FILTER (WHERE allowed(option, 'SELECT plshard.add_node(''allow_list'', ''n'', ''host=/nowhere %s'')')) AS of_a_node,
+	string_agg(option, ' ' ORDER BY option) FILTER (WHERE allowed(option, 'CREATE SERVER allow_list_s FOREIGN DATA WRAPPER plshard OPTIONS (p0 ''host=/nowhere %s'')')) AS of_a_partition
+FROM libpq_option;
+RESET client_min_messages;

@@ -23,6 +23,8 @@ SELECT format($$
 	CREATE FUNCTION nap(k int) RETURNS int STABLE LANGUAGE sql AS 'SELECT 1 FROM pg_sleep(5)';
 	CREATE FUNCTION setting(k int, name text) RETURNS text STABLE LANGUAGE sql AS 'SELECT current_setting(name)';
 	CREATE FUNCTION die(k int) RETURNS bool LANGUAGE sql AS 'SELECT pg_terminate_backend(pg_backend_pid())';
+	CREATE TABLE late (k int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+	GRANT ALL ON late TO PUBLIC;
 	CREATE FUNCTION sly(k int) RETURNS text STABLE LANGUAGE plpgsql AS
 		'BEGIN RETURN put(k, ''sly''); END';
 	CREATE FUNCTION echo(a int, b float8, c timestamptz, d bytea, e numeric, f text[], g bool, h int8,
@@ -210,6 +212,11 @@ SET client_min_messages = warning;
 SELECT put(0, 'refused');
 SELECT put(0, 'after the error');
 SELECT sly(0);
+-- what fails at the very end, on the node
+CREATE FUNCTION put_late(k int) RETURNS int LANGUAGE plshard AS $$ CLUSTER 'part'; RUN ON k; INSERT INTO late VALUES (k) RETURNING 1 AS one; $$;
+SELECT put_late(0);
+SELECT put_late(0);
+SELECT put_late(4);
 CREATE FUNCTION put_all(v text) RETURNS SETOF text LANGUAGE plshard AS $$
 	CLUSTER 'part'; RUN ON ALL; INSERT INTO item VALUES (9, v) RETURNING current_database()::text AS place; $$;
 SELECT * FROM put_all('everywhere') ORDER BY 1;

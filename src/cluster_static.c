@@ -273,7 +273,7 @@ plshard_connect_load(SessionCluster *cluster, MemoryContext context)
 {
 	ClusterOptions options;
 
-	plshard_default_options(&options);
+	plshard_wrapper_options(&options);
 	return plshard_static_map(CLUSTER_CONNECT, cluster->ref, "CONNECT", &options,
 							  1, &cluster->text, context);
 }

@@ -571,6 +571,8 @@ compile_proc(Compiler *c, HeapTuple proc_tuple, FunctionCallInfo fcinfo)
 	begin_compile(c, get_source(proc_tuple), NameStr(proc->proname));
 	function = c->function;
 	function->signature = MemoryContextStrdup(function->context, format_procedure(proc->oid));
+	function->qualified_signature = MemoryContextStrdup(function->context,
+														format_procedure_qualified(proc->oid));
 	MemoryContextSetIdentifier(function->context, function->signature);
 	function->owner = proc->proowner;
 	function->proc_hash = GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(proc->oid));
@@ -604,6 +606,7 @@ plshard_compile_inline(const char *source)
 	c.is_volatile = true;
 	begin_compile(&c, source, NULL);
 	c.function->signature = "inline_code_block";
+	c.function->qualified_signature = "inline_code_block";
 	c.function->owner = GetUserId();
 	read_body(&c);
 	plshard_make_values(c.function, 0, count_lets(c.body));

@@ -290,6 +290,7 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	conn->password_required = info.password_required;
 	conn->connect_timeout = info.connect_timeout > 0 ? info.connect_timeout :
 		plshard_connect_timeout(&map->options);
+	conn->pooled = map->options.pooled;
 	conn->checked_generation = generation;
 	conn->used_before = false;
 	conn->condemned = false;
@@ -432,6 +433,21 @@ plshard_conn_settle(NodeConn *conn)
 	conn->in_use = 0;
 }
 
+static void
+become_ready(NodeConn *conn)
+{
+	HASHCTL		ctl = {0};
+	const char *encoding = PQparameterStatus(conn->pg, "server_encoding");
+
+	conn->same_encoding = encoding && strcmp(encoding, GetDatabaseEncodingName()) == 0;
+	ctl.keysize = sizeof(StatementKey);
+	ctl.entrysize = sizeof(PreparedStatement);
+	ctl.hcxt = conn->context;
+	conn->statements = hash_create("plshard prepared statements", 64, &ctl,
+								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	conn->state = CONN_READY;
+}
+
 /* The handshake is done: pipeline mode, and our settings. */
 static void
 begin_setup(NodeConn *conn)
@@ -457,10 +473,16 @@ begin_setup(NodeConn *conn)
 		return;
 	}
 	conn->poll_events = 0;
+	if (conn->pooled)
+	{
+		conn->has_schema = true;	/* only static clusters are */
+		become_ready(conn);
+		return;
+	}
 	sql = psprintf(setup_sql, conn->epoch_sequence == NULL ? "true" :
 				   psprintf("pg_catalog.to_regclass(%s) IS NOT NULL",
 							quote_literal_cstr(conn->epoch_sequence)),
-				   plshard_session_key_sql(), plshard_date_order_name(DateOrder));
+				   plshard_session_key_sql(false), plshard_date_order_name(DateOrder));
 	conn->date_order = DateOrder;
 	conn->changed_date_order = false;
 	plshard_conn_send_plain(conn, sql, PENDING_SETUP, NULL, 0, false);
@@ -471,9 +493,6 @@ begin_setup(NodeConn *conn)
 static void
 finish_setup(NodeConn *conn, const PGresult *result)
 {
-	HASHCTL		ctl = {0};
-	const char *encoding;
-
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 	{
 		plshard_conn_set_lost(conn, plshard_result_sqlstate(result),
@@ -484,20 +503,12 @@ finish_setup(NodeConn *conn, const PGresult *result)
 	}
 	conn->base_path = MemoryContextStrdup(conn->context, PQgetvalue(result, 0, 0));
 	conn->has_schema = PQgetvalue(result, 0, 1)[0] == 't';
-	encoding = PQparameterStatus(conn->pg, "server_encoding");
-	conn->same_encoding = encoding && strcmp(encoding, GetDatabaseEncodingName()) == 0;
 	plshard_conn_forget_settings(conn);
 	conn->path_shard = PATH_BASE;
 	conn->statement_timeout = 0;
 	conn->read_only = 1;
 	conn->was_writable = false;
-
-	ctl.keysize = sizeof(StatementKey);
-	ctl.entrysize = sizeof(PreparedStatement);
-	ctl.hcxt = conn->context;
-	conn->statements = hash_create("plshard prepared statements", 64, &ctl,
-								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	conn->state = CONN_READY;
+	become_ready(conn);
 }
 
 /* An error result whose connection ends with it. */
@@ -594,7 +605,10 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 				lost_by_libpq(conn);
 				return;
 			}
-			pop_pending(conn);
+			if (p->kind == PENDING_SYNC)
+				p->answered = false;	/* what failed at the very end comes before it */
+			else
+				pop_pending(conn);
 			continue;
 		}
 		status = PQresultStatus(conn->result);
@@ -787,6 +801,24 @@ prepare(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 	return statement;
 }
 
+static void
+send_unnamed(NodeConn *conn, const char *sql, int nparams, const Oid *types,
+			 const RemoteParams *params, int result_format, PendingKind kind,
+			 void *owner, int number, bool row_mode)
+{
+	reserve_pending(conn, 1);
+	if (!PQsendQueryParams(conn->pg, sql, nparams, types,
+						   params ? params->values : NULL,
+						   params ? params->lengths : NULL,
+						   params ? params->formats : NULL,
+						   result_format))
+	{
+		lost_by_libpq(conn);
+		return;
+	}
+	push_pending(conn, kind, owner, number, row_mode);
+}
+
 void
 plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 						   int nparams, const Oid *types, const RemoteParams *params,
@@ -800,6 +832,11 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 	if (conn->state != CONN_READY)
 		return;
 	log_command(conn, sql);
+	if (conn->pooled)
+	{
+		send_unnamed(conn, sql, nparams, types, params, result_format, kind, owner, number, row_mode);
+		return;
+	}
 
 	statement = find_statement(conn, id, shard_id);
 	if (statement == NULL && shard_id != NO_SHARD && plshard_conn_is_full(conn))
@@ -840,13 +877,7 @@ plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind kind,
 		return;
 	if (kind != PENDING_SETUP && kind != PENDING_LOOK)
 		log_command(conn, sql);
-	reserve_pending(conn, 1);
-	if (!PQsendQueryParams(conn->pg, sql, 0, NULL, NULL, NULL, NULL, 0))
-	{
-		lost_by_libpq(conn);
-		return;
-	}
-	push_pending(conn, kind, owner, number, row_mode);
+	send_unnamed(conn, sql, 0, NULL, NULL, 0, kind, owner, number, row_mode);
 }
 
 void

@@ -27,6 +27,7 @@ typedef enum PendingKind
 	PENDING_LOCK,				/* tried, and the epoch */
 	PENDING_LOCK_WAIT,			/* waited for; a Flush follows */
 	PENDING_CALL,
+	PENDING_RECORD,				/* what is known of calls with an id */
 	PENDING_LOOK,				/* who waits for whom: deadlock.c */
 	PENDING_SYNC
 } PendingKind;
@@ -85,6 +86,7 @@ typedef struct NodeConn
 	uint32		fingerprint;
 	bool		password_required;
 	int			connect_timeout;	/* ms */
+	bool		pooled;			/* the cluster's option: no state outlives a transaction */
 	uint64		checked_generation;
 
 	/* commands on their way, oldest first: a ring */
@@ -133,7 +135,7 @@ typedef struct NodeConn
 	bool		xact_wrote;
 	bool		xact_must_commit;	/* holds changes that no repair could bring back */
 	bool		xact_lost;		/* it was cut off; stays until the front's ends */
-	int			nkey_locks;		/* taken in it */
+	int			nkey_locks;		/* asked for in it */
 	int			release_call;	/* savepoint of a finished call, not released yet; 0: none */
 } NodeConn;
 
@@ -150,6 +152,10 @@ typedef enum BuiltinQuery
 	QUERY_WAIT_LOCK = 30,
 	QUERY_EPOCH = 40,			/* one for each shard; so is the next */
 	QUERY_NODE_VALUES,
+	QUERY_CALL_LOOKUP,
+	QUERY_CALL_FETCH,
+	QUERY_CALL_RECORD,
+	QUERY_CALL_REMOVE,
 	QUERY_BEGIN = 50,			/* one for each isolation level and mode */
 	FIRST_FUNCTION_QUERY = 100
 } BuiltinQuery;
@@ -206,7 +212,7 @@ extern bool plshard_conn_waits_for_lock(const NodeConn *conn);
  * Sends a statement that is prepared on first use; one prepared statement for
  * each (id, shard), under an LRU.  The text must be the same for all shards: once
  * there are too many, the rest of them share one.  "sql" may be NULL where
- * plshard_conn_needs_text says so.
+ * plshard_conn_needs_text says so.  On a pooled connection nothing is kept prepared.
  */
 extern void plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 									   int nparams, const Oid *types, const RemoteParams *params,

@@ -307,7 +307,7 @@ plshard_build_conninfo(const ClusterMap *map, int node, Oid userid, NodeConninfo
 				 errdetail("Non-superusers must provide a password in the user mapping of cluster \"%s\".",
 						   map->name) :
 				 errdetail("Non-superusers must provide a password in the connection string.")));
-	result->fingerprint = fingerprint(result);
+	result->fingerprint = hash_combine(fingerprint(result), options->pooled);
 }
 
 void

@@ -20,7 +20,7 @@ typedef struct NodeConninfo
 	bool		password_required;	/* the node must have asked for the
 									 * password that is given here */
 	int			connect_timeout;	/* ms, as the node's conninfo says; 0: it does not */
-	uint32		fingerprint;	/* differs when any keyword or value does */
+	uint32		fingerprint;	/* differs when any keyword or value, or "pooled", does */
 } NodeConninfo;
 
 /*

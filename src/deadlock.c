@@ -352,7 +352,7 @@ settle_prepared(const ClusterMap *map, int node, LockWait *wait)
 {
 	char	   *message;
 
-	if (plshard_is_static(map) || plshard_recover_node(map, node, false, &message) ||
+	if (plshard_is_static(map) || plshard_recover_node(map, node, false, NO_DEADLINE, &message) ||
 		message == NULL || wait->warned)
 		return;
 	ereport(WARNING,

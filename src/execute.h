@@ -45,6 +45,7 @@ typedef struct CallTarget
 	bool		has_key;		/* a write locks the key, else the whole shard */
 	uint32		key_hash;
 	const RemoteParams *params;
+	bool		recorded;		/* its result is known under the call's id */
 } CallTarget;
 
 /*
@@ -86,6 +87,12 @@ typedef struct CallRequest
 	 */
 	const RemoteQuery *one_shot;
 	RowSink    *sink;
+
+	/*
+	 * Of a write, or NULL: see call_id.h.  Something follows such a call in its
+	 * transaction, so nothing that ends it may be sent together with the call.
+	 */
+	struct CallId *call_id;
 } CallRequest;
 
 extern uint64 plshard_next_query_id(void);

@@ -125,6 +125,7 @@ typedef struct PlshardFunction
 {
 	MemoryContext context;
 	const char *signature;		/* add_review(text,integer) */
+	const char *qualified_signature;	/* public.add_review(text,integer) */
 	const char *name;			/* NULL in DO */
 	const char *source;			/* the body */
 	const char *shown_source;	/* what messages show of it; NULL: nothing */
@@ -178,6 +179,7 @@ typedef struct PlshardFunction
 	bool		skip_failures;
 	int			timeout;		/* ms */
 	int			id_limit;		/* state: see CallRequest */
+	ParamEncoder *arg_encoders; /* state: of the arguments; NULL until call_id.c needs them */
 
 	/* what comes back */
 	bool		returns_set;

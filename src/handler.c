@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "call.h"
+#include "call_id.h"
 #include "compile.h"
 #include "funccache.h"
 #include "reduce.h"
@@ -43,7 +44,8 @@ run_call(PlshardCall *call, RowSink *sink)
 {
 	PlshardFunction *function = call->function;
 	CallRequest request = {0};
-	RemoteQuery *one_shot = one_shot_of(call);
+	CallId	   *call_id = plshard_call_id(call);
+	RemoteQuery *one_shot = call_id == NULL ? one_shot_of(call) : NULL;
 
 	request.map = call->map;
 	request.query = &function->query;
@@ -57,6 +59,7 @@ run_call(PlshardCall *call, RowSink *sink)
 	request.timeout = function->timeout;
 	request.one_shot = one_shot;
 	request.id_limit = &function->id_limit;
+	request.call_id = call_id;
 	request.sink = sink;
 	plshard_execute(&request);
 	if (request.one_shot != one_shot)

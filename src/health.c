@@ -220,7 +220,7 @@ probe_start(Probe *probe, const ClusterMap *map, Oid userid)
 }
 
 static void
-probe_advance(Probe *probe)
+probe_advance(Probe *probe, bool pooled)
 {
 	PGresult   *result;
 
@@ -235,7 +235,10 @@ probe_advance(Probe *probe)
 				probe->events = WL_SOCKET_WRITEABLE;
 				return;
 			case PGRES_POLLING_OK:
-				if (PQsendQuery(probe->pg, "SELECT 1"))
+				if (pooled)
+					/* an answer can take as long as other sessions keep their connections */
+					probe->state = PROBE_ANSWERED;
+				else if (PQsendQuery(probe->pg, "SELECT 1"))
 				{
 					probe->state = PROBE_ASKING;
 					probe->events = WL_SOCKET_READABLE;
@@ -310,7 +313,7 @@ run_probes(Probe *probes, const ClusterMap *map, Oid userid, Deadline deadline)
 		for (int i = 0; i < n; i++)
 		{
 			if (sockets[i].ready)
-				probe_advance(waiting[i]);
+				probe_advance(waiting[i], map->options.pooled);
 		}
 	}
 }

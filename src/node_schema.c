@@ -55,7 +55,7 @@ static const char now_function[] =
 "		DECLARE\n"
 "			value pg_catalog.text := pg_catalog.current_setting('plshard_node.now', true);\n"
 "		BEGIN\n"
-"			IF value <> '' THEN\n"
+"			IF value OPERATOR(pg_catalog.<>) '' THEN\n"
 "				RETURN value;\n"
 "			END IF;\n"
 "			RAISE EXCEPTION 'plshard_node.now() was called outside of a plshard write'\n"
@@ -76,13 +76,14 @@ static const char unique_id_function[] =
 "		DECLARE\n"
 "			id pg_catalog.text := pg_catalog.current_setting('plshard_node.next_id', true);\n"
 "		BEGIN\n"
-"			IF id <> '' THEN\n"
-"				IF id::pg_catalog.int8 > pg_catalog.current_setting('plshard_node.last_id')::pg_catalog.int8 THEN\n"
+"			IF id OPERATOR(pg_catalog.<>) '' THEN\n"
+"				IF id::pg_catalog.int8 OPERATOR(pg_catalog.>)\n"
+"					pg_catalog.current_setting('plshard_node.last_id')::pg_catalog.int8 THEN\n"
 "					RAISE EXCEPTION 'a call of a plshard function needs too many ids of plshard_node.unique_id()'\n"
 "						USING ERRCODE = 'PS003';\n"
 "				END IF;\n"
 "				PERFORM pg_catalog.set_config('plshard_node.next_id',\n"
-"					(id::pg_catalog.int8 + " INT64_FORMAT ")::pg_catalog.text, true);\n"
+"					(id::pg_catalog.int8 OPERATOR(pg_catalog.+) " INT64_FORMAT "::pg_catalog.int8)::pg_catalog.text, true);\n"
 "				RETURN id;\n"
 "			END IF;\n"
 "			RAISE EXCEPTION 'plshard_node.unique_id() was called outside of a plshard write'\n"
@@ -103,26 +104,71 @@ static const char cluster_objects[] =
 "	END IF;\n"
 "END $plshard$";
 
-char *
-plshard_epoch_sequence(const ClusterMap *map)
+/* The cluster's own: the table's name as a literal (%1$s) and as it is. */
+static const char cluster_calls[] =
+"DO $plshard$\n"
+"BEGIN\n"
+"	IF pg_catalog.to_regprocedure('plshard_node.call_is_known()') IS NULL THEN\n"
+"		CREATE FUNCTION plshard_node.call_is_known() RETURNS pg_catalog.bool\n"
+"			LANGUAGE plpgsql VOLATILE AS $body$\n"
+"		BEGIN\n"
+"			RAISE EXCEPTION 'a call with this id has been made' USING ERRCODE = 'PS004';\n"
+"		END $body$;\n"
+"		GRANT EXECUTE ON FUNCTION plshard_node.call_is_known() TO PUBLIC;\n"
+"	END IF;\n"
+"	IF pg_catalog.to_regclass(%1$s) IS NULL THEN\n"
+"		CREATE TABLE %2$s (\n"
+"			shard_id pg_catalog.int8 NOT NULL,\n"
+"			call_id pg_catalog.text NOT NULL,\n"
+"			function pg_catalog.text NOT NULL,\n"
+"			role pg_catalog.name NOT NULL,\n"
+"			arguments pg_catalog.bytea NOT NULL,\n"
+"			result pg_catalog.bytea NOT NULL,\n"
+"			expires pg_catalog.timestamptz NOT NULL,\n"
+"			PRIMARY KEY (shard_id, call_id, function, role)\n"
+"		);\n"
+"		CREATE INDEX ON %2$s (shard_id, expires);\n"
+"		ALTER TABLE %2$s ENABLE ROW LEVEL SECURITY;\n"
+"		CREATE POLICY own ON %2$s USING (role = current_user);\n"
+"		GRANT SELECT, INSERT, UPDATE, DELETE ON %2$s TO PUBLIC;\n"
+"	END IF;\n"
+"END $plshard$";
+
+/* An object of the cluster's own in schema plshard_node. */
+static char *
+cluster_object(const ClusterMap *map, const char *what)
 {
 	char	   *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&map->cluster_id)));
 
-	return psprintf("plshard_node.\"epoch_%s\"", id);
+	return psprintf("plshard_node.\"%s_%s\"", what, id);
+}
+
+char *
+plshard_epoch_sequence(const ClusterMap *map)
+{
+	return cluster_object(map, "epoch");
+}
+
+char *
+plshard_calls_table(const ClusterMap *map)
+{
+	return cluster_object(map, "calls");
 }
 
 const char *const *
 plshard_node_schema(const ClusterMap *map, int *nstatements)
 {
-	const char **statements = palloc(4 * sizeof(char *));
+	const char **statements = palloc(5 * sizeof(char *));
 	char	   *sequence = plshard_epoch_sequence(map);
+	char	   *calls = plshard_calls_table(map);
 
 	statements[0] = common_objects;
 	statements[1] = now_function;
 	statements[2] = psprintf(unique_id_function, UNIQUE_ID_STEP);
 	statements[3] = psprintf(cluster_objects, quote_literal_cstr(sequence), sequence, map->epoch,
 							 sequence);
-	*nstatements = 4;
+	statements[4] = psprintf(cluster_calls, quote_literal_cstr(calls), calls);
+	*nstatements = 5;
 	return statements;
 }
 

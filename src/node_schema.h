@@ -12,6 +12,11 @@
  *       raises SQLSTATE PS001: a write's lock was not free at once
  *   plshard_node.epoch_is_old() returns boolean
  *       raises SQLSTATE PS002: the front's map is older than the node's epoch
+ *   plshard_node.call_is_known() returns boolean
+ *       raises SQLSTATE PS004: a call with this id has been made
+ *   plshard_node."calls_<cluster id>" (shard_id, call_id, function, role, arguments,
+ *           result, expires), the results of calls with an id (call_id.h)
+ *       each role sees its own rows only, but for the owner
  *   plshard_node.now() returns timestamptz, plshard_node.unique_id() returns bigint
  *       what the front has sent with a write (node_values.h); 55000 elsewhere;
  *       SQLSTATE PS003: the call has used up its ids
@@ -27,6 +32,7 @@
 #define SQLSTATE_LOCK_NOT_TAKEN MAKE_SQLSTATE('P','S','0','0','1')
 #define SQLSTATE_EPOCH_IS_OLD MAKE_SQLSTATE('P','S','0','0','2')
 #define SQLSTATE_OUT_OF_IDS MAKE_SQLSTATE('P','S','0','0','3')
+#define SQLSTATE_CALL_IS_KNOWN MAKE_SQLSTATE('P','S','0','0','4')
 
 /*
  * The commands that create, or complete, the schema for a cluster on a node:
@@ -34,8 +40,9 @@
  */
 extern const char *const *plshard_node_schema(const ClusterMap *map, int *nstatements);
 
-/* The quoted, qualified name of the cluster's epoch sequence.  palloc'd. */
+/* The quoted, qualified names of the cluster's epoch sequence and table of calls.  palloc'd. */
 extern char *plshard_epoch_sequence(const ClusterMap *map);
+extern char *plshard_calls_table(const ClusterMap *map);
 
 /* A placement's schema on its node; made with a shard id. */
 #define PLSHARD_SHARD_SCHEMA_FORMAT "plshard_" INT64_FORMAT

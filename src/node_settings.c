@@ -2,13 +2,17 @@
  * node_settings.c
  *
  * Sets what a call needs set in its session on a node, and nothing that is set
- * already: the connection knows.
+ * already: the connection knows.  On a pooled connection the next transaction may
+ * be in another session, and this one be another front's next: there everything is
+ * set anew in each transaction, for that transaction only.
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "node_settings.h"
 #include "pgtime.h"
+#include "session_key.h"
 #include "utils/builtins.h"
 
 static void
@@ -41,11 +45,56 @@ plshard_date_order_name(int order)
 	return order == DATEORDER_YMD ? "YMD" : order == DATEORDER_DMY ? "DMY" : "MDY";
 }
 
+/*
+ * All at once, with the session's lock (session_key.h) in a transaction that lasts.
+ * Outside of one they are in an implicit one with the command that follows in the
+ * same batch.
+ */
+static void
+send_local_settings(NodeConn *conn, int timeout, bool may_write, void *owner)
+{
+	bool		in_xact = conn->xact_depth > 0;
+	StringInfoData sql;
+
+	if (in_xact && conn->timezone == session_timezone && conn->date_order == DateOrder &&
+		conn->statement_timeout == timeout)
+		return;
+	if (in_xact && timeout == 0 && conn->statement_timeout != 0)
+		plshard_conn_send_plain(conn, "SET LOCAL statement_timeout = DEFAULT", PENDING_SETTING,
+								owner, 0, false);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT pg_catalog.set_config('datestyle', 'ISO, %s', true), "
+					 "pg_catalog.set_config('intervalstyle', 'postgres', true), "
+					 "pg_catalog.set_config('extra_float_digits', '3', true), "
+					 "pg_catalog.set_config('client_connection_check_interval', '500ms', true), "
+					 "pg_catalog.set_config('timezone', %s, true)",
+					 plshard_date_order_name(DateOrder),
+					 quote_literal_cstr(pg_get_timezone_name(session_timezone)));
+	if (timeout > 0)
+		appendStringInfo(&sql, ", pg_catalog.set_config('statement_timeout', '%d', true)", timeout);
+	if (in_xact)
+		appendStringInfo(&sql, ", %s", plshard_session_key_sql(true));
+	else if (!may_write)
+		appendStringInfoString(&sql, ", pg_catalog.set_config('transaction_read_only', 'on', true)");
+	plshard_conn_send_plain(conn, sql.data, PENDING_SETTING, owner, 0, false);
+	pfree(sql.data);
+	conn->timezone = session_timezone;
+	conn->date_order = DateOrder;
+	conn->statement_timeout = timeout;
+}
+
 bool
 plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write, void *owner)
 {
 	int			before = conn->npending;
 	int			read_only = may_write ? 0 : 1;
+
+	if (conn->pooled)
+	{
+		Assert(shard_id == PATH_BASE);
+		send_local_settings(conn, timeout, may_write, owner);
+		return false;
+	}
 
 	/* within a transaction it is BEGIN that says so; without one, it is for the next */
 	if (conn->read_only != read_only && conn->xact_depth == 0)

@@ -10,8 +10,10 @@
 
 /*
  * Queues search_path (a shard's, or PATH_BASE), statement_timeout (ms, 0: the
- * session's own), TimeZone, the order of dates, and whether a command outside a transaction may write,
- * each only where it differs from what is set; false if nothing had to be sent.
+ * session's own), TimeZone, the order of dates, and whether a command outside a
+ * transaction may write, each only where it differs from what is set.  True where
+ * something was sent that may stand in a batch of its own; on a pooled connection it
+ * must not.
  */
 extern bool plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write,
 									   void *owner);

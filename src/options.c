@@ -28,6 +28,7 @@
 #include "utils/syscache.h"
 
 #define DEFAULT_NODE_TIMEOUT 2000
+#define DEFAULT_CALL_ID_LIFETIME (24 * 60 * 60)
 
 #define ANY_CLUSTER (OPTION_OF_WRAPPER | OPTION_OF_SERVER | OPTION_OF_CALLBACK)
 
@@ -39,6 +40,7 @@ typedef struct OptionName
 
 static const OptionName option_names[] = {
 	{"autocommit", ANY_CLUSTER},
+	{"call_id_lifetime", OPTION_OF_WRAPPER | OPTION_OF_SERVER},
 	{"cluster_id", OPTION_OF_SERVER},
 	{"commit", OPTION_OF_SERVER},
 	{"connect_timeout", ANY_CLUSTER},
@@ -52,6 +54,7 @@ static const OptionName option_names[] = {
 	{"node_timeout", ANY_CLUSTER},
 	{"password", OPTION_OF_MAPPING},
 	{"password_required", OPTION_OF_SERVER | OPTION_OF_MAPPING | OPTION_OF_CALLBACK},
+	{"pooled", ANY_CLUSTER},
 	{"query_timeout", ANY_CLUSTER},
 	{"sslcert", OPTION_OF_MAPPING},
 	{"sslkey", OPTION_OF_MAPPING},
@@ -170,6 +173,7 @@ plshard_default_options(ClusterOptions *options)
 	memset(options, 0, sizeof(*options));
 	options->node_timeout = DEFAULT_NODE_TIMEOUT;
 	options->password_required = true;
+	options->call_id_lifetime = DEFAULT_CALL_ID_LIFETIME;
 }
 
 void
@@ -188,6 +192,8 @@ plshard_set_option(ClusterOptions *options, DefElem *option, OptionPlace place)
 		if (strcmp(defGetString(option), "fast") != 0)
 			wrong_value(option, gettext_noop("Valid values are: fast."));
 	}
+	else if (option_is(option, "call_id_lifetime"))
+		options->call_id_lifetime = parse_number(option, GUC_UNIT_S, 1);
 	else if (option_is(option, "node_timeout"))
 		options->node_timeout = parse_number(option, GUC_UNIT_MS, 1);
 	else if (option_is(option, "connect_timeout"))
@@ -212,6 +218,8 @@ plshard_set_option(ClusterOptions *options, DefElem *option, OptionPlace place)
 		options->modular_mapping = plshard_option_is_on(option);
 	else if (option_is(option, "autocommit"))
 		options->autocommit = plshard_option_is_on(option);
+	else if (option_is(option, "pooled"))
+		options->pooled = plshard_option_is_on(option);
 	/* statement_timeout is PL/Proxy's, which ignores it too */
 }
 
@@ -316,7 +324,8 @@ check_server(List *options)
 		DefElem    *option = lfirst_node(DefElem, cell);
 
 		if (plshard_partition_number(option->defname) >= 0 ||
-			option_is(option, "modular_mapping") || option_is(option, "autocommit"))
+			option_is(option, "modular_mapping") || option_is(option, "autocommit") ||
+			option_is(option, "pooled"))
 			ereport(ERROR,
 					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 					 errmsg("options \"%s\" and \"cluster_id\" exclude each other",
@@ -381,6 +390,16 @@ plshard_cluster_options(Oid server_oid, ClusterOptions *options)
 	plshard_default_options(options);
 	set_options(options, GetForeignDataWrapper(server->fdwid)->options, OPTION_OF_WRAPPER);
 	set_options(options, server->options, OPTION_OF_SERVER);
+	if (options->is_catalog)
+		options->modular_mapping = options->autocommit = options->pooled = false;
+}
+
+void
+plshard_wrapper_options(ClusterOptions *options)
+{
+	plshard_default_options(options);
+	set_options(options, GetForeignDataWrapperByName(PLSHARD_FDW_NAME, false)->options,
+				OPTION_OF_WRAPPER);
 }
 
 List *

@@ -20,6 +20,7 @@ typedef struct ClusterOptions
 	pg_uuid_t	cluster_id;
 	int			node_timeout;	/* how long a node may take to answer a probe */
 	int			connect_timeout;	/* see plshard_connect_timeout */
+	int			call_id_lifetime;	/* in seconds: how long results of calls with an id are kept */
 	int			query_timeout;	/* of calls without a TIMEOUT; 0: none */
 	int			connection_lifetime;	/* in seconds; 0: none */
 	int			keepalive_idle; /* of TCP, in seconds; 0: our default */
@@ -32,6 +33,7 @@ typedef struct ClusterOptions
 	/* static clusters only */
 	bool		modular_mapping;
 	bool		autocommit;		/* writes are outside the caller's transaction */
+	bool		pooled;			/* nothing outlives a transaction: see node_settings.c */
 } ClusterOptions;
 
 /* How long one connection attempt may take. */
@@ -54,8 +56,8 @@ typedef enum OptionPlace
 extern void plshard_default_options(ClusterOptions *options);
 
 /*
- * Takes over one option, but not a partition; an empty value is the default.  Errors: HV00D where there is no such
- * option in that place, 22023 for a wrong value.
+ * Takes over one option, but not a partition; an empty value is the default.
+ * Errors: HV00D where there is no such option in that place, 22023 for a wrong value.
  */
 extern void plshard_set_option(ClusterOptions *options, DefElem *option, OptionPlace place);
 
@@ -67,6 +69,9 @@ extern bool plshard_option_needs_superuser(DefElem *option);
 
 /* Reads the options of a server and its wrapper.  Errors: 42704 where it is gone. */
 extern void plshard_cluster_options(Oid server_oid, ClusterOptions *options);
+
+/* Reads those of the wrapper alone: for what has no server. */
+extern void plshard_wrapper_options(ClusterOptions *options);
 
 /* The options (DefElems) of a user's mapping, else of the one for PUBLIC; *found: is there one. */
 extern List *plshard_user_mapping_options(Oid server_oid, Oid userid, bool *found);

@@ -10,6 +10,7 @@
 
 #include "cluster.h"
 #include "fmgr.h"
+#include "call_id.h"
 #include "recovery_worker.h"
 #include "remote_xact.h"
 #include "settings.h"
@@ -24,5 +25,6 @@ _PG_init(void)
 	plshard_settings_init();
 	plshard_cluster_init();
 	plshard_remote_xact_init();
+	plshard_call_id_init();
 	plshard_recovery_worker_init();
 }

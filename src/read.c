@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "read.h"
+#include "read_history.h"
 #include "remote_xact.h"
 #include "utils/inval.h"
 
@@ -86,6 +87,7 @@ start_read(Execution *e, Task *task)
 		/* an equal share of the time for each placement that is left */
 		task->deadline = left > 0 ? now + (e->deadline - now) / (left + 1) : NO_DEADLINE;
 	}
+	plshard_before_read(e->map, task->shard, task->node, deadline_min(task->deadline, e->deadline));
 }
 
 static void
@@ -316,8 +318,10 @@ plshard_run_read(CallRequest *request, Execution *e)
 	}
 	for (int i = 0; i < e->ntasks; i++)
 	{
-		if (e->tasks[i].state == TASK_DONE)
-			plshard_node_seen(e->map, e->tasks[i].node, true);
+		if (e->tasks[i].state != TASK_DONE)
+			continue;
+		plshard_node_seen(e->map, e->tasks[i].node, true);
+		plshard_note_read(e->map, e->tasks[i].shard, e->tasks[i].node);
 	}
 	plshard_end_execution(e);
 }

@@ -139,7 +139,7 @@ judge(Settlement *s, const RecoveryNode *node, NodeSuspicion suspicion)
 
 	if (index < 0)
 		return LOOK_AGAIN;
-	switch (plshard_judge_node(s->nodes->map, index, GetUserId(), suspicion, NO_DEADLINE, &message))
+	switch (plshard_judge_node(s->nodes->map, index, GetUserId(), suspicion, s->nodes->deadline, &message))
 	{
 		case NODE_EVICTED:
 			reload(s);
@@ -622,7 +622,7 @@ still_prepared(RecoveryNodes *nodes, List *parts)
 bool
 plshard_settle_parts(RecoveryNodes *nodes, List *parts, int timeout, char **message)
 {
-	Deadline	deadline = deadline_in(timeout);
+	Deadline	patience = deadline_in(timeout);
 	bool		last_try = false;
 
 	*message = NULL;
@@ -638,7 +638,7 @@ plshard_settle_parts(RecoveryNodes *nodes, List *parts, int timeout, char **mess
 				*message = plshard_recovery_reason(((PreparedPart *) linitial(parts))->node);
 			return false;
 		}
-		last_try = deadline_passed(deadline);
+		last_try = deadline_passed(patience) || deadline_passed(nodes->deadline);
 		plshard_front_sessions(nodes, &sessions);
 		foreach(lc, parts)
 		{
@@ -677,7 +677,8 @@ settle_abandoned(RecoveryNodes *nodes, List *parts, char **message)
 }
 
 bool
-plshard_recover_node(const ClusterMap *map, int node, bool all, char **message)
+plshard_recover_node(const ClusterMap *map, int node, bool all, Deadline deadline,
+					 char **message)
 {
 	RecoveryNodes *nodes = plshard_recovery_nodes(plshard_cluster_reload(map->server_oid));
 	RecoveryNode *here = plshard_recovery_node(nodes, map->nodes[node].id);
@@ -686,6 +687,7 @@ plshard_recover_node(const ClusterMap *map, int node, bool all, char **message)
 	List	   *parts;
 	ListCell   *lc;
 
+	nodes->deadline = deadline;
 	if (here == NULL)
 	{
 		*message = pstrdup("The node is not in the cluster any more.");

@@ -43,9 +43,11 @@ extern TransactionOutcome plshard_settle_transaction(const ClusterMap *map, cons
  * for somebody who waits behind it or moves a read there.  A transaction whose session
  * still lives is left alone, or with "all" waited for, up to node_timeout, before it
  * is settled too.  True when all of it has ended; else *message (palloc'd) says what
- * has not, NULL where sessions of such transactions still live.
+ * has not, NULL where sessions of such transactions still live.  What is not done at
+ * the deadline (if any) is left.
  */
-extern bool plshard_recover_node(const ClusterMap *map, int node, bool all, char **message);
+extern bool plshard_recover_node(const ClusterMap *map, int node, bool all, Deadline deadline,
+								 char **message);
 
 /* ---- for recovery itself: with nodes that the caller has connected to ---- */
 

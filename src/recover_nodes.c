@@ -134,6 +134,8 @@ start(void *arg)
 	/* the session is closed with the context that it is started in */
 	caller = MemoryContextSwitchTo(turn->nodes->context);
 	turn->node->session = plshard_session_start(turn->nodes->map, node);
+	turn->node->session->connect_deadline = deadline_min(turn->nodes->deadline,
+														 turn->node->session->connect_deadline);
 	MemoryContextSwitchTo(caller);
 }
 
@@ -143,7 +145,8 @@ send(void *arg)
 	Turn	   *turn = arg;
 	NodeSession *session = turn->node->session;
 
-	session->deadline = deadline_in(turn->nodes->map->options.node_timeout + PATIENCE);
+	session->deadline = deadline_min(turn->nodes->deadline,
+									 deadline_in(turn->nodes->map->options.node_timeout + PATIENCE));
 	plshard_session_send(session, turn->node->sql);
 }
 

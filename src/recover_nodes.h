@@ -27,6 +27,7 @@ typedef struct RecoveryNodes
 {
 	ClusterMap *map;			/* the newest that was looked at */
 	MemoryContext context;
+	Deadline	deadline;		/* of all that is done with them; the caller may set one */
 	Bitmapset  *current;		/* ids of the nodes whose word counts, see below */
 	int			n;
 	RecoveryNode *list;			/* by id, like the map's */

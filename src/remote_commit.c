@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "health.h"
+#include "inject.h"
 #include "miscadmin.h"
 #include "pump.h"
 #include "remote_commit.h"
@@ -415,6 +416,7 @@ plshard_commit_remote(HTAB *written)
 	PG_TRY();
 	{
 		run_everywhere(&participants, "COMMIT", "COMMIT");
+		plshard_inject("committed");
 		for (int i = 0; i < participants.n; i++)
 		{
 			participants.list[i].conn->xact_depth = 0;

@@ -82,6 +82,12 @@ plshard_xact_open(NodeConn *conn, bool write, uint64 call, void *owner)
 		conn->xact_wrote = false;
 		conn->xact_must_commit = false;
 		conn->nkey_locks = 0;
+		if (conn->pooled)
+		{
+			/* nobody knows which session's it will be, but its settings are the defaults */
+			plshard_conn_forget_settings(conn);
+			conn->statement_timeout = 0;
+		}
 		plshard_conn_send_prepared(conn, QUERY_BEGIN + XactIsoLevel * 4 + XactReadOnly * 2 + XactDeferrable,
 								   0, begin_sql(),
 								   0, NULL, NULL, 0, PENDING_XACT, owner, 0, false);

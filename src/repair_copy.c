@@ -18,13 +18,13 @@
 
 void
 plshard_copy_begin(TableCopy *copy, NodeSession *source, NodeSession *target,
-				   const char *table, const char *columns)
+				   const char *from, const char *into)
 {
 	memset(copy, 0, sizeof(*copy));
 	copy->source = source;
 	copy->target = target;
-	plshard_session_send(source, psprintf("COPY %s%s TO STDOUT", table, columns));
-	plshard_session_send(target, psprintf("COPY %s%s FROM STDIN", table, columns));
+	plshard_session_send(source, psprintf("COPY %s TO STDOUT", from));
+	plshard_session_send(target, psprintf("COPY %s FROM STDIN", into));
 }
 
 /* Polls both sessions; true when both have answered what was sent to them. */

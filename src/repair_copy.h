@@ -27,11 +27,12 @@ typedef struct TableCopy
 } TableCopy;
 
 /*
- * Begins to copy a table, as both nodes call it ("columns" may be empty: all
- * but generated ones), in the transactions that the sessions are in.
+ * Begins to copy rows, in the transactions that the sessions are in: "from" and
+ * "into" are what COPY TO and COPY FROM are to name, a table with its columns or, to
+ * copy from, a query in parentheses.
  */
 extern void plshard_copy_begin(TableCopy *copy, NodeSession *source, NodeSession *target,
-							   const char *table, const char *columns);
+							   const char *from, const char *into);
 
 /*
  * Moves what can be moved without waiting, holding at most one row and a small

@@ -10,7 +10,8 @@
  *   clear the target           end what old sessions have left there
  *   replay the recorded DDL    in the target's one transaction, like the rest
  *   compare the relations      of source and target
- *   copy the tables            without triggers and foreign keys
+ *   copy the tables            without triggers and foreign keys, and the results of
+ *                              calls with an id
  *   set sequences, refresh materialized views, restore keys and triggers
  *   commit, write the new epoch, activate
  *
@@ -228,11 +229,13 @@ rebuild_schema(RepairJob *job, const PGresult *result)
 	await(job, job->target,
 		  psprintf("SET LOCAL lock_timeout = %d;"
 				   "DROP SCHEMA IF EXISTS " PLSHARD_SHARD_SCHEMA_FORMAT " CASCADE;"
+				   "DELETE FROM %s WHERE shard_id = " INT64_FORMAT ";"
 				   "SET LOCAL lock_timeout = 0;"
 				   "%s;"
 				   "SET LOCAL TimeZone = %s;"
 				   "%s; %s",
-				   CLEAR_TIMEOUT, job->shard_id, plshard_shard_schema(job->shard_id),
+				   CLEAR_TIMEOUT, job->shard_id, plshard_calls_table(job->map), job->shard_id,
+				   plshard_shard_schema(job->shard_id),
 				   quote_literal_cstr(pg_get_timezone_name(session_timezone)),
 				   plshard_node_now_command(), path_command(job)),
 		  replay_next);
@@ -511,19 +514,31 @@ static void
 copy_next(RepairJob *job)
 {
 	const PGresult *relations = job->source_relations;
+	const char *name;
 
 	while (job->relation < PQntuples(relations) && !relation_is(relations, job->relation, 'r'))
 		job->relation++;
-	if (job->relation == PQntuples(relations))
+	if (job->relation == PQntuples(relations) && job->copying_calls)
 	{
-		job->copying = false;
+		job->copying = job->copying_calls = false;
 		read_sequences(job);
 		return;
 	}
 	job->copying = true;
-	plshard_copy_begin(&job->copy, job->source, job->target,
-					   PQgetvalue(relations, job->relation, REL_NAME),
-					   PQgetvalue(relations, job->relation, REL_COLUMNS));
+	if (job->relation == PQntuples(relations))
+	{
+		const char *calls = plshard_calls_table(job->map);
+
+		job->copying_calls = true;
+		plshard_copy_begin(&job->copy, job->source, job->target,
+						   psprintf("(SELECT * FROM %s WHERE shard_id = " INT64_FORMAT ")",
+									calls, job->shard_id),
+						   calls);
+		return;
+	}
+	name = psprintf("%s%s", PQgetvalue(relations, job->relation, REL_NAME),
+					PQgetvalue(relations, job->relation, REL_COLUMNS));
+	plshard_copy_begin(&job->copy, job->source, job->target, name, name);
 	job->relation++;
 }
 
@@ -615,7 +630,8 @@ take_step(RepairJob *job)
 	{
 		if (!plshard_copy_turn(&job->copy))
 			return false;
-		job->rows += job->copy.rows;
+		if (!job->copying_calls)
+			job->rows += job->copy.rows;
 		copy_next(job);
 		return true;
 	}

@@ -47,6 +47,7 @@ typedef struct RepairJob
 	const PGresult *target_relations;
 	int			relation;		/* the one being copied */
 	bool		copying;
+	bool		copying_calls;	/* after all relations: plshard_node's table of calls */
 	TableCopy	copy;
 	const char *afterwards;		/* commands to run once the rows are there */
 	NodeSession *awaited;		/* its result goes to */

@@ -34,6 +34,7 @@ typedef struct NodeSession
 	PGconn	   *conn;
 	const char *node_name;
 	Deadline	deadline;		/* of queries; none, unless the caller sets it */
+	Deadline	connect_deadline;	/* of connecting; the caller may set an earlier one */
 	uint32		events;			/* what plshard_session_wait waits for */
 	uint32		ready;			/* and what it found */
 
@@ -41,7 +42,6 @@ typedef struct NodeSession
 	const ClusterMap *map;
 	int			node;
 	SessionState state;
-	Deadline	connect_deadline;
 	Deadline	silent_at;		/* when its silence is long enough for a probe */
 	pgsocket	fd;				/* that was waited for last */
 	MemoryContext context;

@@ -32,7 +32,8 @@ plshard_front_key(void)
 }
 
 char *
-plshard_session_key_sql(void)
+plshard_session_key_sql(bool of_transaction)
 {
-	return psprintf("pg_catalog.pg_advisory_lock_shared(%d, %d)", plshard_front_key(), MyProcPid);
+	return psprintf("pg_catalog.pg_advisory_%slock_shared(%d, %d)", of_transaction ? "xact_" : "",
+					plshard_front_key(), MyProcPid);
 }

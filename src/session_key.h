@@ -2,7 +2,8 @@
  * session_key.h
  *
  * What names this session of this front on the nodes: each connection holds a
- * shared advisory lock with this two-part key for as long as it lives, so that
+ * shared advisory lock with this two-part key for as long as it lives (a pooled one
+ * in each of the caller's transactions), so that
  * anybody sees in pg_locks which sessions of a node belong to one session of a
  * front, and whether that session is still there.  (The one-part keys of
  * locks.h cannot meet it.)
@@ -24,7 +25,10 @@ extern int32 plshard_front_key(void);
  */
 extern int32 plshard_server_key(uint64 system_identifier, int64 started);
 
-/* The call of a SQL function that takes the lock, for a target list.  palloc'd. */
-extern char *plshard_session_key_sql(void);
+/*
+ * The call of a SQL function that takes the lock, for the session or (behind a
+ * pooler) for the transaction, for a target list.  palloc'd.
+ */
+extern char *plshard_session_key_sql(bool of_transaction);
 
 #endif							/* PLSHARD_SESSION_KEY_H */

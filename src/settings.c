@@ -19,6 +19,16 @@ bool		plshard_connect_by_expression = false;
 int			plshard_recovery_interval = 10000;
 int			plshard_deadlock_timeout = 1000;
 bool		plshard_compare_results = true;
+char	   *plshard_call_id_setting = NULL;
+
+static bool
+check_call_id(char **value, void **extra, GucSource source)
+{
+	if (strlen(*value) <= CALL_ID_LENGTH)
+		return true;
+	GUC_check_errdetail("An id has at most %d bytes.", CALL_ID_LENGTH);
+	return false;
+}
 
 void
 plshard_settings_init(void)
@@ -43,6 +53,13 @@ plshard_settings_init(void)
 							&plshard_max_prepared_statements,
 							1000, 8, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("plshard.call_id",
+							   "Identifies the calls of this transaction: repeated under it they are not run again.",
+							   "Meant for SET LOCAL.",
+							   &plshard_call_id_setting,
+							   "",
+							   PGC_USERSET, 0, check_call_id, NULL, NULL);
 
 	DefineCustomBoolVariable("plshard.compare_results",
 							 "Compares what the replicas of a shard return for a write.",

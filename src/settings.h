@@ -8,6 +8,9 @@
 
 #include "postgres.h"
 
+/* Bytes that plshard.call_id may have. */
+#define CALL_ID_LENGTH 200
+
 extern bool plshard_log_remote_commands;	/* plshard.log_remote_commands */
 extern int	plshard_max_connections_per_node;	/* plshard.max_connections_per_node */
 extern int	plshard_max_prepared_statements;	/* plshard.max_prepared_statements, a connection */
@@ -15,6 +18,7 @@ extern bool plshard_connect_by_expression;	/* plshard.connect_by_expression */
 extern int	plshard_recovery_interval;	/* plshard.recovery_interval, in milliseconds; 0: never */
 extern int	plshard_deadlock_timeout;	/* plshard.deadlock_timeout, in ms */
 extern bool plshard_compare_results;	/* plshard.compare_results */
+extern char *plshard_call_id_setting;	/* plshard.call_id */
 
 extern void plshard_settings_init(void);
 

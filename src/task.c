@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "call_id.h"
 #include "health.h"
 #include "miscadmin.h"
 #include "node_schema.h"
@@ -231,6 +232,12 @@ send_task(Execution *e, Task *task)
 	task->sent = true;
 	e->probe_at[place] = deadline_in(e->map->options.node_timeout);
 	memset(&e->lock_waits[place], 0, sizeof(LockWait));
+	if (e->recording)
+	{
+		plshard_send_call_record(e, task);
+		plshard_conn_send_sync(conn, task);
+		return;
+	}
 
 	if (alone)
 		task->savepoint = 0;
@@ -275,10 +282,14 @@ send_task(Execution *e, Task *task)
 	if (e->is_write && !alone && !plshard_is_static(e->map) &&
 		(e->admin ? e->admin[task->target].lock_shard : task->shard >= 0))
 		plshard_send_locks(e, task);
-	if (e->request)
+	if (e->request && e->request->targets[task->target].recorded)
+		plshard_send_call_fetch(e, task);
+	else if (e->request)
 	{
 		const RemoteQuery *query = query_of(e);
 
+		if (e->request->call_id)
+			plshard_send_call_lookup(e, task);
 		if (e->is_write && !plshard_is_static(e->map))
 			plshard_send_node_values(e, task);
 		plshard_conn_send_prepared(conn, query->id, shard_id, query->sql, query->nparams,
@@ -340,6 +351,8 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 		task->state = TASK_LOCKED_OUT;
 	else if (pending->kind == PENDING_LOCK && sqlstate == SQLSTATE_EPOCH_IS_OLD)
 		task->state = TASK_OLD_EPOCH;
+	else if (pending->kind == PENDING_RECORD && sqlstate == SQLSTATE_CALL_IS_KNOWN)
+		task->state = TASK_CALL_KNOWN;
 	else if (sqlstate == ERRCODE_IN_FAILED_SQL_TRANSACTION)
 		task->state = TASK_NOT_RUN;
 	else

@@ -26,6 +26,7 @@ typedef enum TaskState
 	TASK_LOCKED_OUT,			/* its locks were not free at once */
 	TASK_OLD_EPOCH,
 	TASK_OUT_OF_IDS,			/* it needs more of plshard_node.unique_id()'s */
+	TASK_CALL_KNOWN,			/* there is a result under the call's id */
 	TASK_STALE_PLAN,			/* the prepared statement must be made anew */
 	TASK_NOT_RUN,				/* another task's error on its connection came first */
 	TASK_ERROR,					/* the node's error is in "error" */
@@ -85,6 +86,7 @@ typedef struct Execution
 	LockWait   *lock_waits;		/* for each of them: does it wait in a deadlock */
 	const char *deadlock;		/* describes the one that this call has to give up for */
 	int64	   *first_ids;		/* of each target's block, or 0; see node_values.c */
+	bool		recording;		/* the results of a call with an id are being kept */
 	bool		expired;		/* the time is over, shards that are missing are skipped */
 	bool		one_shot_refused;	/* the node does not take it as such */
 	bool		one_shot;		/* the call is sent with all that commits it on its only node */

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "cluster_admin.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -22,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(plshard_verify);
 
@@ -91,6 +93,12 @@ send_sums(Reader *reader, const PGresult *tables)
 						 " FROM ONLY %s r",
 						 i > 0 ? " UNION ALL " : "",
 						 PQgetvalue(tables, i, 1), PQgetvalue(tables, i, 2));
+	/* results of calls with an id; who removes expired ones does so here and there */
+	appendStringInfo(&sql, " UNION ALL SELECT 'plshard_node.calls', count(*),"
+					 " sum(hashtextextended((r.*)::text COLLATE \"C\", 0)) FROM %s r"
+					 " WHERE shard_id = " INT64_FORMAT " AND expires > %s HAVING count(*) > 0",
+					 plshard_calls_table(reader->map), reader->readings[reader->current]->shard_id,
+					 quote_literal_cstr(timestamptz_to_str(GetCurrentTransactionStartTimestamp())));
 	reader->listing = false;
 	plshard_session_send(reader->session, sql.data);
 }

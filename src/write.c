@@ -8,6 +8,7 @@
 
 #include "access/xact.h"
 #include "any_shard.h"
+#include "call_id.h"
 #include "compare.h"
 #include "health.h"
 #include "miscadmin.h"
@@ -203,9 +204,82 @@ replicas_agree(const Execution *e)
 	return true;
 }
 
+/*
+ * Results that are known under the call's id become those of the call.  False where
+ * one has gone.
+ */
+static bool
+take_known_results(Execution *e)
+{
+	for (int i = 0; i < e->ntasks; i++)
+	{
+		Task	   *task = &e->tasks[i];
+		CallTarget *target = &e->request->targets[task->target];
+
+		if (!target->recorded)
+			continue;
+		task->result = plshard_read_call_record(e, task);
+		if (task->result == NULL)
+		{
+			target->recorded = false;
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Keeps the results of a call with an id on all replicas; WRITE_DONE, or WRITE_RESTART. */
+static WriteVerdict
+record_call(Execution *e)
+{
+	if (!take_known_results(e))
+		return WRITE_RESTART;
+	for (int i = 0; i < e->ntasks; i++)
+	{
+		Task	   *task = &e->tasks[i];
+
+		if (e->request->targets[task->target].recorded)
+			continue;
+		if (task->deliver)
+			plshard_make_call_record(e, task);
+		task->state = TASK_READY;
+		task->synced = false;
+	}
+	e->recording = true;
+	plshard_drive(e);
+	e->recording = false;
+
+	for (int i = 0; i < e->ntasks; i++)
+	{
+		Task	   *task = &e->tasks[i];
+
+		switch (task->state)
+		{
+			case TASK_DONE:
+				continue;
+			case TASK_CALL_KNOWN:
+				plshard_throw_call_id_used(e->request->call_id);
+				break;
+			case TASK_LOST:
+				evict_or_throw(e, task, false);
+				return WRITE_RESTART;
+			case TASK_ERROR:
+				if (!is_node_trouble(plshard_result_sqlstate(task->error)) || !failed_alone(e, task))
+					plshard_throw_task_error(e, task);
+				evict_or_throw(e, task, true);
+				return WRITE_RESTART;
+			default:
+				elog(ERROR, "unexpected state %d of a record", (int) task->state);
+		}
+	}
+	return WRITE_DONE;
+}
+
 static WriteVerdict
 settle_write(Execution *e)
 {
+	bool		known = false;
+
 	for (int i = 0; i < e->ntasks; i++)
 	{
 		Task	   *task = &e->tasks[i];
@@ -230,7 +304,14 @@ settle_write(Execution *e)
 				plshard_throw_task_error(e, &e->tasks[i]);
 			return WRITE_RESTART;
 		}
+		if (e->tasks[i].state == TASK_CALL_KNOWN)
+		{
+			e->request->targets[e->tasks[i].target].recorded = true;
+			known = true;
+		}
 	}
+	if (known)
+		return WRITE_RESTART;
 
 	/* in the lock order, the first that is not done decides */
 	for (int i = 0; i < e->ntasks; i++)
@@ -275,7 +356,9 @@ settle_write(Execution *e)
 				elog(ERROR, "unexpected state %d of a write", (int) task->state);
 		}
 	}
-	return replicas_agree(e) ? WRITE_DONE : WRITE_RESTART;
+	if (!replicas_agree(e))
+		return WRITE_RESTART;
+	return e->request && e->request->call_id ? record_call(e) : WRITE_DONE;
 }
 
 static void

@@ -15,8 +15,13 @@
 #include "port/pg_bswap.h"
 #include "write_locks.h"
 
-/* Many keys in one transaction take the whole shard: the lock table is finite. */
-#define MAX_KEY_LOCKS 100
+/*
+ * Many keys in one transaction take the whole shard, since the lock table is finite:
+ * first only if it is free, as two that share a shard and both want all of it are a
+ * deadlock; in the end in any case.
+ */
+#define MANY_KEY_LOCKS 100
+#define MAX_KEY_LOCKS 1000
 
 /*
  * Where a shard has a single active placement, nothing needs to order the writers of
@@ -28,6 +33,7 @@ typedef enum LockMode
 {
 	LOCK_SHARD_SHARED,
 	LOCK_KEY,					/* and the shard's, shared */
+	LOCK_SHARD_OR_KEY,			/* the whole shard if that is free */
 	LOCK_WHOLE_SHARD
 } LockMode;
 
@@ -46,6 +52,13 @@ static const struct
 	[LOCK_KEY] = {
 		"pg_catalog.pg_try_advisory_xact_lock_shared($1) AND pg_catalog.pg_try_advisory_xact_lock($3)",
 		"SELECT pg_catalog.pg_advisory_xact_lock_shared($1), pg_catalog.pg_advisory_xact_lock($2)",
+		2
+	},
+	[LOCK_SHARD_OR_KEY] = {
+		"CASE WHEN pg_catalog.pg_try_advisory_xact_lock($1) THEN true"
+		" ELSE pg_catalog.pg_try_advisory_xact_lock_shared($1) AND pg_catalog.pg_try_advisory_xact_lock($3) END",
+		"SELECT pg_catalog.pg_advisory_xact_lock_shared($1), pg_catalog.pg_advisory_xact_lock($2)"
+		" WHERE NOT pg_catalog.pg_try_advisory_xact_lock($1)",
 		2
 	},
 	[LOCK_WHOLE_SHARD] = {
@@ -87,7 +100,7 @@ try_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 	char	   *sql = NULL;
 
 	if (plshard_conn_needs_text(task->conn, QUERY_LOCK + mode, shard_id))
-		sql = psprintf("SELECT CASE WHEN %s THEN CASE WHEN (SELECT last_value FROM %s) <= $2 THEN true "
+		sql = psprintf("SELECT CASE WHEN %s THEN CASE WHEN (SELECT last_value FROM %s) OPERATOR(pg_catalog.<=) $2 THEN true "
 					   "ELSE plshard_node.epoch_is_old() END "
 					   "ELSE plshard_node.lock_not_taken() END",
 					   lock_sql[mode].try, task->conn->epoch_sequence);
@@ -105,7 +118,7 @@ wait_for_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 				   lock_sql[mode].nparams, numbers, PENDING_LOCK_WAIT);
 	plshard_conn_send_flush(task->conn);	/* so that we know what it waits for */
 	send_statement(task, QUERY_EPOCH, shard_id,
-				   psprintf("SELECT CASE WHEN last_value <= $1 THEN true "
+				   psprintf("SELECT CASE WHEN last_value OPERATOR(pg_catalog.<=) $1 THEN true "
 							"ELSE plshard_node.epoch_is_old() END FROM %s",
 							task->conn->epoch_sequence), 1, epoch, PENDING_LOCK);
 }
@@ -125,9 +138,8 @@ plshard_send_locks(const Execution *e, Task *task)
 			mode = LOCK_SHARD_SHARED;
 		else if (target->has_key && task->conn->nkey_locks < MAX_KEY_LOCKS)
 		{
-			mode = LOCK_KEY;
+			mode = task->conn->nkey_locks++ < MANY_KEY_LOCKS ? LOCK_KEY : LOCK_SHARD_OR_KEY;
 			key_lock = (uint64) plshard_key_lock_key(e->map, shard_id, target->key_hash);
-			task->conn->nkey_locks++;
 		}
 	}
 	if (task->wait_locks)

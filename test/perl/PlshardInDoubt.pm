@@ -17,7 +17,7 @@ PlshardInDoubt - distributed transactions left in doubt, made by hand
 =head1 DESCRIPTION
 
 What a front's session would do is done by psql on the nodes: each participant's
-part inserts a row into C<t> of one shard, under a key of the transaction's own, and
+part inserts a row into C<t> of one shard, under a key of the transaction's own (C<key>), and
 one into C<plshard_node.transaction>.
 
 =head1 METHODS
@@ -48,9 +48,9 @@ Names a transaction; nothing happens yet.  Options: C<decider> (a node's number,
 the first of C<nodes> if not given; 0: the front), C<front> (16 hexadecimal digits),
 C<front_key> and C<session> (numbers), C<as> (a role of the nodes).
 
-=item $t->gid
+=item $t->gid, $t->key
 
-Its name.
+Its name, and the key of its row.
 
 =item $t->prepare($i), $t->commit($i)
 
@@ -82,7 +82,8 @@ sub begin
 	$bits |= 1 << ($_ - $nodes[0]) foreach @nodes;
 	for (; $bits; $bits >>= 4) { $hex .= sprintf '%x', $bits & 15; }
 	$t->{epoch} //= $self->{c}->sql("SELECT epoch FROM plshard.clusters WHERE cluster = 'c'");
-	$t->{key} = 'in doubt ' . ++$self->{count};
+	$t->{key} = $self->{c}->key($self->{shard});
+	$self->{count}++;
 	$t->{gid} = sprintf 'plshard_%s_%032x_%08x_%d_%d_%d_%s_%d.%s', $self->{cluster_id}, $self->{count},
 	  $t->{front_key} & 0xffffffff, $t->{session}, $t->{epoch}, $t->{decider}, $t->{front}, $nodes[0], $hex;
 	return $t;

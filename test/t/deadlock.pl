@@ -265,6 +265,24 @@ is($s[1]->result->{sqlstate}, undef, '... as is that of who waits behind');
 is($s[2]->try("BEGIN; SELECT bump('$on_12[0]'); SELECT slow('$on_34[0]'); COMMIT")->{sqlstate}, undef,
 	'a slow call is no deadlock');
 
+# many keys of one shard: whole shards are locked only where that takes nothing from others
+my @many = split /\n/, $c->sql(<<'SQL');
+SELECT 'm' || i FROM generate_series(1, 8000) AS i WHERE plshard.shard_for('c', 'm' || i) = 10000 ORDER BY i LIMIT 320
+SQL
+my @halves = map { 'ARRAY[' . join(',', map { "'$_'" } @many[ $_ * 160 .. $_ * 160 + 159 ]) . ']' } 0, 1;
+my $locks = q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1};
+$s[$_]->sql("BEGIN; SELECT put(($halves[$_])[1], 0)") foreach 0, 1;
+is($s[$_]->sql("SELECT count(put(k, 0)) FROM unnest($halves[$_]) WITH ORDINALITY AS m(k, i) WHERE i > 1"), 159,
+	'two transactions with many keys do not wait for each other') foreach 0, 1;
+is($c->sql($locks, on => 1), 2 * 161, '... and lock each of them');
+$_->sql('COMMIT') foreach @s[ 0, 1 ];
+is($s[0]->sql("BEGIN; SELECT count(bump(k)) FROM unnest($halves[0]) AS k"), 160, 'one alone');
+is($c->sql($locks, on => 1), 102, '... locks the shard');
+$s[1]->send("SELECT bump('$many[319]')");
+wait_for_waiters(1, 1);
+is($s[0]->sql("SELECT bump('$many[318]'); COMMIT"), 1, '... which keeps others out');
+is($s[1]->result->{out}, 1, '... until its end');
+
 #
 # Behind a prepared transaction: whoever waits settles it, unless its session lives
 #

@@ -46,6 +46,8 @@ sub repaired
 	return;
 }
 
+like($c->try("SELECT plshard.create_cluster('x'); DROP SERVER x")->{err}, qr/NOTICE: .*nothing settles transactions in doubt in the background/, 'create_cluster says that no worker runs');
+
 #
 # The decider counts: its row decides
 #
@@ -273,6 +275,32 @@ is($c->sql("SET ROLE nobody; SELECT count(*) FROM plshard.forget_front('$seen')"
 is($c->sql("SELECT cluster, outcome FROM plshard.forget_front('$seen') ORDER BY gid"), "c|committed\nc|aborted",
 	'unless an operator says that it is lost');
 is($t->where . ' ' . $other->where, '1:committed 2:committed 3:committed 1:nothing 2:aborted 3:aborted', 'then the nodes decide');
+
+#
+# Roles: who may finish what another role has prepared
+#
+$c->sql(<<"SQL", on => $_) foreach @all;
+CREATE ROLE app;
+CREATE ROLE keeper LOGIN;
+GRANT INSERT ON plshard_$d->{shard}.t TO app;
+SQL
+$c->sql(<<'SQL');
+CREATE ROLE keeper;
+GRANT USAGE ON FOREIGN DATA WRAPPER plshard TO keeper;
+ALTER SERVER c OWNER TO keeper;
+CREATE USER MAPPING FOR keeper SERVER c OPTIONS (password_required 'false');
+SQL
+$t = $d->begin(nodes => \@all, as => 'app');
+$t->prepare($_) foreach 2, 3;
+$t->commit(1);
+my $as_keeper = "SET ROLE keeper; SELECT outcome, detail FROM plshard.recover('c')";
+is($c->sql($as_keeper), 'committed|On node "n2" role "keeper" may not finish what role "app" has prepared:'
+	  . ' run GRANT app TO keeper there, or set the cluster\'s option recovery_role.', 'a role that may not finish it says which GRANT is missing');
+is($t->where, '1:committed 2:prepared 3:prepared', 'and leaves it in doubt');
+$c->sql('GRANT app TO keeper', on => $_) foreach @all;
+is($c->sql($as_keeper), 'committed|', 'a member of the role that prepared it may');
+is($t->where, '1:committed 2:committed 3:committed', 'and does');
+$c->sql('ALTER SERVER c OWNER TO current_user');
 
 #
 # Rows are deleted when nobody needs them
