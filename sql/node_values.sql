@@ -108,6 +108,19 @@ CREATE FUNCTION everywhere() RETURNS SETOF bigint LANGUAGE plshard AS
 SELECT count(*), count(DISTINCT everywhere) FROM everywhere();
 SELECT count(*), count(DISTINCT id) = count(id) AS distinct FROM events();
 SELECT bool_and(consistent) FROM plshard.verify('c');
+-- without replicas, where a call is sent together with its commit
+SELECT plshard.deploy('single', 'CREATE TABLE event (id bigint DEFAULT plshard_node.unique_id(), at timestamptz DEFAULT plshard_node.now(), n int)');
+CREATE FUNCTION add_single(n int) RETURNS bigint LANGUAGE plshard AS $$
+	CLUSTER 'single'; RUN ON 0;
+	WITH i AS (INSERT INTO event (n) SELECT * FROM generate_series(1, n) RETURNING id, at) SELECT count(DISTINCT id) FROM i;
+$$;
+SELECT add_single(1);
+SELECT add_single(16);
+SELECT add_single(300);
+CREATE FUNCTION count_single() RETURNS text STABLE LANGUAGE plshard AS
+	$$ CLUSTER 'single'; RUN ON 0; SELECT format('%s %s %s', count(*), count(DISTINCT id), count(DISTINCT at)) FROM event; $$;
+SELECT count_single();
+
 -- more than a call may have (here one that always pretends to have used up its own)
 SELECT plshard.deploy('c', $d$
 	CREATE FUNCTION too_many() RETURNS bigint LANGUAGE plpgsql AS $$
@@ -181,7 +194,7 @@ SELECT count(*), count(DISTINCT seen) FROM seen();
 SELECT add('after') IS NOT NULL;
 SELECT bool_and(consistent) FROM plshard.verify('c');
 
-DROP FUNCTION w5;
+DROP FUNCTION w5, add_single, count_single;
 SELECT plshard.drop_cluster('single', true);
 \c plshard_node1
 DROP DATABASE plshard_node5;

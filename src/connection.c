@@ -13,6 +13,7 @@
 #include "compat.h"
 #include "conninfo.h"
 #include "connection.h"
+#include "common/hashfn.h"
 #include "common/pg_prng.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -40,7 +41,7 @@ typedef struct PreparedStatement
 {
 	StatementKey key;			/* hash key, must be first */
 	dlist_node	node;			/* in NodeConn.lru, newest first */
-	uint64		name;
+	char		name[32];
 	uint64		last_use;		/* by NodeConn.nuses */
 	bool		prepared;		/* the node has confirmed it; else it is on its way, and
 								 * what uses it stands behind it */
@@ -116,6 +117,7 @@ release_pg(NodeConn *conn)
 	conn->notices = NULL;
 	conn->statements = NULL;	/* went with the context, or will */
 	conn->nstatements = 0;
+	conn->last_found = NULL;
 	dlist_init(&conn->lru);
 	conn->release_call = 0;
 	plshard_conn_forget_settings(conn);
@@ -433,6 +435,38 @@ plshard_conn_settle(NodeConn *conn)
 	conn->in_use = 0;
 }
 
+static StatementKey
+statement_key(uint64 id, int64 shard_id)
+{
+	StatementKey key = {id, shard_id, NULL, 0};
+
+	if (id >= FIRST_FUNCTION_QUERY)
+	{
+		key.timezone = session_timezone;
+		key.date_order = DateOrder;
+	}
+	return key;
+}
+
+/* Few are alike but for the settings. */
+static uint32
+hash_statement(const void *key, Size keysize)
+{
+	const StatementKey *statement = key;
+
+	return murmurhash32((uint32) statement->shard_id ^ ((uint32) statement->id << 16));
+}
+
+static PreparedStatement *
+find_statement(NodeConn *conn, uint64 id, int64 shard_id)
+{
+	StatementKey key = statement_key(id, shard_id);
+
+	if (conn->last_found == NULL || memcmp(&conn->last_found->key, &key, sizeof(key)) != 0)
+		conn->last_found = hash_search(conn->statements, &key, HASH_FIND, NULL);
+	return conn->last_found;
+}
+
 static void
 become_ready(NodeConn *conn)
 {
@@ -443,8 +477,9 @@ become_ready(NodeConn *conn)
 	ctl.keysize = sizeof(StatementKey);
 	ctl.entrysize = sizeof(PreparedStatement);
 	ctl.hcxt = conn->context;
+	ctl.hash = hash_statement;
 	conn->statements = hash_create("plshard prepared statements", 64, &ctl,
-								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+								   HASH_ELEM | HASH_FUNCTION | HASH_CONTEXT);
 	conn->state = CONN_READY;
 }
 
@@ -520,27 +555,6 @@ is_fatal(const PGresult *result)
 	return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
-static StatementKey
-statement_key(uint64 id, int64 shard_id)
-{
-	StatementKey key = {id, shard_id, NULL, 0};
-
-	if (id >= FIRST_FUNCTION_QUERY)
-	{
-		key.timezone = session_timezone;
-		key.date_order = DateOrder;
-	}
-	return key;
-}
-
-static PreparedStatement *
-find_statement(NodeConn *conn, uint64 id, int64 shard_id)
-{
-	StatementKey key = statement_key(id, shard_id);
-
-	return hash_search(conn->statements, &key, HASH_FIND, NULL);
-}
-
 static PreparedStatement *
 oldest_statement(const NodeConn *conn)
 {
@@ -550,6 +564,7 @@ oldest_statement(const NodeConn *conn)
 static void
 remove_statement(NodeConn *conn, PreparedStatement *statement)
 {
+	conn->last_found = NULL;
 	dlist_delete(&statement->node);
 	conn->nstatements--;
 	hash_search(conn->statements, &statement->key, HASH_REMOVE, NULL);
@@ -592,12 +607,6 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 		}
 
 		conn->result = PQgetResult(conn->pg);
-		if (conn->result == NULL && p->kind == PENDING_SYNC && p->answered)
-		{
-			/* an error of the commit that it is has come; the Sync is still to come */
-			p->answered = false;
-			continue;
-		}
 		if (conn->result == NULL)
 		{
 			if (!p->answered)
@@ -765,7 +774,7 @@ make_room(NodeConn *conn)
 
 		if (!oldest->prepared)
 			return;
-		snprintf(sql, sizeof(sql), "DEALLOCATE plshard_" UINT64_FORMAT, oldest->name);
+		snprintf(sql, sizeof(sql), "DEALLOCATE %s", oldest->name);
 		remove_statement(conn, oldest);
 		plshard_conn_send_plain(conn, sql, PENDING_SETTING, NULL, 0, false);
 	}
@@ -778,7 +787,6 @@ prepare(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 {
 	StatementKey key = statement_key(id, shard_id);
 	PreparedStatement *statement;
-	char		name[40];
 
 	/* our own few come before all else in a transaction, where DEALLOCATE may not */
 	if (id >= FIRST_FUNCTION_QUERY || shard_id != NO_SHARD)
@@ -787,12 +795,11 @@ prepare(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 		return NULL;
 	reserve_pending(conn, 1);
 	statement = hash_search(conn->statements, &key, HASH_ENTER, NULL);
-	statement->name = ++conn->next_name;
+	snprintf(statement->name, sizeof(statement->name), "plshard_" UINT64_FORMAT, ++conn->next_name);
 	statement->prepared = false;
 	dlist_push_head(&conn->lru, &statement->node);
 	conn->nstatements++;
-	snprintf(name, sizeof(name), "plshard_" UINT64_FORMAT, statement->name);
-	if (!PQsendPrepare(conn->pg, name, sql, nparams, types))
+	if (!PQsendPrepare(conn->pg, statement->name, sql, nparams, types))
 	{
 		lost_by_libpq(conn);
 		return NULL;
@@ -827,7 +834,6 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 {
 	PreparedStatement *statement;
 	bool		reused;
-	char		name[40];
 
 	if (conn->state != CONN_READY)
 		return;
@@ -856,8 +862,7 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 	statement->last_use = ++conn->nuses;
 
 	reserve_pending(conn, 1);
-	snprintf(name, sizeof(name), "plshard_" UINT64_FORMAT, statement->name);
-	if (!PQsendQueryPrepared(conn->pg, name, nparams,
+	if (!PQsendQueryPrepared(conn->pg, statement->name, nparams,
 							 params ? params->values : NULL,
 							 params ? params->lengths : NULL,
 							 params ? params->formats : NULL,

@@ -126,6 +126,7 @@ typedef struct NodeConn
 	int			nstatements;
 	uint64		next_name;
 	uint64		nuses;			/* of prepared statements */
+	struct PreparedStatement *last_found;	/* the one that was looked up last; or NULL */
 
 	/* the remote transaction (remote_xact.c) */
 	int			xact_depth;		/* 0 none, 1 BEGIN, n: n-1 savepoints */

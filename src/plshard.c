@@ -8,9 +8,9 @@
  */
 #include "postgres.h"
 
+#include "call_id.h"
 #include "cluster.h"
 #include "fmgr.h"
-#include "call_id.h"
 #include "recovery_worker.h"
 #include "remote_xact.h"
 #include "settings.h"
