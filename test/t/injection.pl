@@ -32,6 +32,23 @@ foreach my $shape ([ 1, 2 ], [ 2, 1 ], [ 2, 2 ], [ 3, 1 ], [ 3, 2 ])
 	}
 }
 
+# A single call outside a block, which prepares on its way; and one node alone
+foreach my $shape ([ 2, grep { !/^(?:before_prepare|prepare_sent)$/ } @steps ], [ 1, 'committed' ])
+{
+	my ($replicas, @at) = @$shape;
+	foreach my $step (@at)
+	{
+		my $name = "a single call, $replicas replicas, killed at $step";
+		my @keys = $i->new_keys($replicas, 1);
+		my $session = $c->session;
+		$session->sql("SET plshard.inject = '$step:kill'");
+		$session->sql('BEGIN') if $replicas == 1;
+		ok($session->try("SELECT put$replicas('$keys[0]{name}', 1); COMMIT")->{lost}, "$name: the session is gone");
+		$i->wait_for_front;
+		$i->check($name, $replicas, $outcome{$step}, 'unknown', @keys);
+	}
+}
+
 #
 # It fails; what it leaves is settled when it has gone
 #
