@@ -373,11 +373,23 @@ sub _recover
 	return;
 }
 
-# No prepared transaction on any node.
+# Nothing is prepared on any node; but on one that is out of a cluster that cluster's repair
+# has to do it.
 sub _settled
 {
-	my ($self) = @_;
-	return !grep { $_->sql('SELECT count(*) FROM pg_prepared_xacts') } @{ $self->{nodes} };
+	my ($self, $front) = @_;
+	my %out;
+	push @{ $out{ $_->[0] } }, "'plshard_$_->[1]%'" foreach map { [ split /\|/ ] } split /\n/, $front->sql(<<'SQL');
+SELECT node, replace(cluster_id::text, '-', '') FROM plshard.nodes JOIN plshard.clusters USING (cluster)
+WHERE NOT EXISTS (SELECT FROM plshard.placements p
+                  WHERE p.cluster = nodes.cluster AND p.node = nodes.node AND p.state = 'active')
+SQL
+	foreach my $node (@{ $self->{nodes} })
+	{
+		my $patterns = join ', ', @{ $out{ $node->{name} } // [] };
+		return 0 if $node->sql("SELECT count(*) FROM pg_prepared_xacts WHERE gid NOT LIKE ALL (ARRAY[$patterns]::text[])");
+	}
+	return 1;
 }
 
 # ---- repair ----
