@@ -238,6 +238,29 @@ ROLLBACK;
 SELECT v, count(*) FROM items() WHERE v IN ('lost', 'everywhere', 'on a new connection') GROUP BY v ORDER BY v;
 ALTER SERVER part OPTIONS (DROP autocommit);
 
+-- CONNECT has the wrapper's options; a cluster of the registry has no use for this one
+SELECT format($f$
+	CREATE FUNCTION put_connected(k int, v text) RETURNS text LANGUAGE plshard AS $$ CONNECT %L; TARGET put; $$ $f$, :'node1') AS create \gset
+:create;
+BEGIN;
+SELECT put_connected(0, 'connected: lost');
+ROLLBACK;
+ALTER FOREIGN DATA WRAPPER plshard OPTIONS (ADD autocommit 'true');
+BEGIN;
+SELECT put_connected(0, 'connected: stays');
+ROLLBACK;
+SELECT plshard.create_cluster('registry');
+SELECT plshard.add_node('registry', 'n1', :'node1');
+SELECT plshard.create_shards('registry', 1, 1);
+CREATE FUNCTION put_shard(k int, v text) RETURNS text LANGUAGE plshard AS $$ CLUSTER 'registry'; TARGET public.put; $$;
+BEGIN;
+SELECT put_shard(0, 'registry: lost');
+ROLLBACK;
+ALTER FOREIGN DATA WRAPPER plshard OPTIONS (DROP autocommit);
+SELECT v FROM items() WHERE v LIKE '%: %';
+DROP FUNCTION put_shard;
+SELECT plshard.drop_cluster('registry', true);
+
 -- a lost node is an error, and stays one until it is back
 ALTER SERVER part OPTIONS (SET partition_1 'host=/nowhere dbname=x');
 SELECT where_is(1);
@@ -431,9 +454,9 @@ BEGIN
 END
 $$;
 CALL many_calls(500);
-SELECT sum(total_bytes) AS before FROM pg_backend_memory_contexts \gset
+SELECT sum(used_bytes) AS before FROM pg_backend_memory_contexts \gset
 CALL many_calls(5000);
-SELECT sum(total_bytes) - :before < 100000 AS level FROM pg_backend_memory_contexts;
+SELECT sum(used_bytes) - :before < 100000 AS level FROM pg_backend_memory_contexts;
 ALTER FUNCTION plshard.get_cluster_version(text) STABLE;
 
 -- a server comes before them, as soon as it is there and as long
