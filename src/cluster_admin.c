@@ -327,7 +327,8 @@ inspect_node(const ClusterMap *map, int node)
 								   " AND pg_catalog.has_function_privilege("
 								   "'pg_catalog.pg_control_checkpoint()', 'EXECUTE'),"
 								   " (SELECT pg_catalog.has_schema_privilege(oid, 'CREATE')"
-								   " FROM pg_catalog.pg_namespace WHERE nspname = 'plshard_node')"
+								   " FROM pg_catalog.pg_namespace WHERE nspname = 'plshard_node'),"
+								   " pg_catalog.current_setting('max_prepared_transactions')"
 								   " FROM pg_catalog.pg_database d"
 								   " WHERE d.datname = pg_catalog.current_database()",
 								   0, NULL);
@@ -358,6 +359,14 @@ inspect_node(const ClusterMap *map, int node)
 				 errdetail("A cluster of another owner uses the node already."),
 				 errhint("Run GRANT CREATE ON SCHEMA plshard_node TO %s on the node.",
 						 quote_identifier(PQgetvalue(result, 0, 6)))));
+
+	if (map->options.commit == COMMIT_ATOMIC && atoi(PQgetvalue(result, 0, 9)) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("node \"%s\" cannot take part in atomic commits", map->nodes[node].name),
+				 errdetail("Its max_prepared_transactions is 0."),
+				 errhint("Set it to the number of connections that the node allows and restart the node, or run ALTER SERVER %s OPTIONS (ADD commit 'fast') first.",
+						 quote_identifier(map->name))));
 
 	params[0] = plshard_cluster_id_text(map);
 	params[1] = psprintf("%d", map->nodes[node].id);

@@ -176,7 +176,11 @@ receive_notice(void *arg, const PGresult *result)
 	const Pending *p = &conn->pending[conn->pending_head];
 	RemoteNotice *notice;
 	RemoteNotice **end;
+	const char *where = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
 
+	/* a warning that tells of no harm to the node itself, but to what it has promised */
+	if (where && strcmp(where, "SyncRepWaitForLSN") == 0)
+		conn->sync_wait_cancelled = true;
 	if (conn->npending == 0 || p->notices_for == NULL || p->owner == NULL)
 		return;
 	notice = plshard_copy_notice(conn->context, result, p->notices_for);
@@ -277,6 +281,8 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	MemoryContextReset(conn->context);
 	conn->message = NULL;
 	conn->base_path = NULL;
+	conn->settled_rows = NULL;
+	conn->nsettled_rows = 0;
 	conn->epoch_sequence = NULL;
 	if (!plshard_is_static(map))
 	{

@@ -24,6 +24,7 @@ typedef enum PendingKind
 	PENDING_PREPARE,
 	PENDING_SETTING,			/* search_path, statement_timeout */
 	PENDING_XACT,				/* BEGIN, SAVEPOINT, COMMIT ... */
+	PENDING_XACT_PREPARE,		/* PREPARE TRANSACTION behind a call */
 	PENDING_LOCK,				/* tried, and the epoch */
 	PENDING_LOCK_WAIT,			/* waited for; a Flush follows */
 	PENDING_CALL,
@@ -111,6 +112,9 @@ typedef struct NodeConn
 	int64		path_shard;		/* whose search_path is set; see PATH_ */
 	char	   *base_path;		/* the session's own search_path */
 	char	   *epoch_sequence; /* quoted: the cluster's, on the node; NULL of a static one */
+	bool		sync_wait_cancelled;	/* a commit did not wait for the node's standby server */
+	char	   *settled_rows;	/* atomic_commit.c */
+	int			nsettled_rows;
 	bool		same_encoding;	/* the node's database has the encoding of ours */
 	bool		has_schema;		/* the node has the cluster's objects: it is no empty server */
 	int			read_only;		/* default_transaction_read_only: 1 on, 0 off, -1 unknown */
@@ -135,6 +139,7 @@ typedef struct NodeConn
 	bool		xact_read_only; /* begun READ ONLY */
 	bool		xact_wrote;
 	bool		xact_must_commit;	/* holds changes that no repair could bring back */
+	bool		xact_prepared;	/* together with its only call: atomic_commit.h */
 	bool		xact_lost;		/* it was cut off; stays until the front's ends */
 	int			nkey_locks;		/* asked for in it */
 	int			release_call;	/* savepoint of a finished call, not released yet; 0: none */
@@ -149,6 +154,7 @@ typedef enum BuiltinQuery
 	QUERY_PATH = 1,				/* one for each shard */
 	QUERY_READ_WRITE,
 	QUERY_COMMIT,
+	QUERY_COMMIT_ROW,
 	QUERY_LOCK = 20,			/* one for each LockMode and shard; so are the next */
 	QUERY_WAIT_LOCK = 30,
 	QUERY_EPOCH = 40,			/* one for each shard; so is the next */

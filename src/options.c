@@ -56,6 +56,7 @@ static const OptionName option_names[] = {
 	{"password_required", OPTION_OF_SERVER | OPTION_OF_MAPPING | OPTION_OF_CALLBACK},
 	{"pooled", ANY_CLUSTER},
 	{"query_timeout", ANY_CLUSTER},
+	{"recovery_role", OPTION_OF_SERVER},
 	{"sslcert", OPTION_OF_MAPPING},
 	{"sslkey", OPTION_OF_MAPPING},
 	{"sslpassword", OPTION_OF_MAPPING},
@@ -167,6 +168,27 @@ parse_default_user(DefElem *option)
 	return pg_strcasecmp(value, "session_user") == 0;
 }
 
+static CommitMode
+parse_commit(DefElem *option)
+{
+	const char *value = defGetString(option);
+
+	if (strcmp(value, "atomic") != 0 && strcmp(value, "fast") != 0)
+		wrong_value(option, gettext_noop("Valid values are: atomic, fast."));
+	return strcmp(value, "fast") == 0 ? COMMIT_FAST : COMMIT_ATOMIC;
+}
+
+/* The name of a role on the nodes. */
+static const char *
+parse_role(DefElem *option)
+{
+	const char *value = defGetString(option);
+
+	if (*value == '\0' || strlen(value) >= NAMEDATALEN)
+		wrong_value(option, gettext_noop("Give the name of a role on the nodes."));
+	return value;
+}
+
 void
 plshard_default_options(ClusterOptions *options)
 {
@@ -188,10 +210,9 @@ plshard_set_option(ClusterOptions *options, DefElem *option, OptionPlace place)
 		options->cluster_id = parse_cluster_id(option);
 	}
 	else if (option_is(option, "commit"))
-	{
-		if (strcmp(defGetString(option), "fast") != 0)
-			wrong_value(option, gettext_noop("Valid values are: fast."));
-	}
+		options->commit = parse_commit(option);
+	else if (option_is(option, "recovery_role"))
+		strlcpy(options->recovery_role, parse_role(option), NAMEDATALEN);
 	else if (option_is(option, "call_id_lifetime"))
 		options->call_id_lifetime = parse_number(option, GUC_UNIT_S, 1);
 	else if (option_is(option, "node_timeout"))
@@ -300,6 +321,26 @@ check_mapping_option(DefElem *option)
 		(void) plshard_option_is_on(option);
 }
 
+/* What a server that lists its partitions itself cannot have. */
+static void
+refuse_registry_options(List *options)
+{
+	ListCell   *cell;
+
+	foreach(cell, options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (option_is(option, "recovery_role") ||
+			(option_is(option, "commit") && parse_commit(option) == COMMIT_ATOMIC))
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+					 errmsg("option \"%s\" needs a cluster of the registry", option->defname),
+					 errdetail("Nodes of a static cluster have nothing of plshard's that an atomic commit needs."),
+					 errhint("Make the cluster by plshard.create_cluster.")));
+	}
+}
+
 /* A server lists its partitions itself, or has them in the registry. */
 static void
 check_server(List *options)
@@ -314,6 +355,7 @@ check_server(List *options)
 	set_options(&all, options, OPTION_OF_SERVER);
 	if (!all.is_catalog)
 	{
+		refuse_registry_options(options);
 		plshard_check_partitions(options, all.modular_mapping);
 		return;
 	}

@@ -13,11 +13,20 @@
 #include "nodes/pg_list.h"
 #include "utils/uuid.h"
 
+/* How writes on several nodes commit. */
+typedef enum CommitMode
+{
+	COMMIT_ATOMIC,
+	COMMIT_FAST
+} CommitMode;
+
 /* A cluster's options, defaults filled in; times in milliseconds. */
 typedef struct ClusterOptions
 {
 	bool		is_catalog;		/* it has a cluster_id */
 	pg_uuid_t	cluster_id;
+	CommitMode	commit;			/* static clusters are always COMMIT_FAST */
+	char		recovery_role[NAMEDATALEN];	/* whose prepared transactions are; "": the connecting role's */
 	int			node_timeout;	/* how long a node may take to answer a probe */
 	int			connect_timeout;	/* see plshard_connect_timeout */
 	int			call_id_lifetime;	/* in seconds: how long results of calls with an id are kept */

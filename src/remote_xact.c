@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "atomic_commit.h"
 #include "commands/tablecmds.h"
 #include "conninfo.h"
 #include "miscadmin.h"
@@ -19,6 +20,7 @@
 
 static HTAB *written = NULL;
 static bool any_open = false;	/* some connection may have a transaction */
+static bool committed = false;	/* the nodes have committed, or the front will decide it */
 static int	call_counter = 0;
 
 bool
@@ -176,7 +178,11 @@ plshard_xact_wrote(const ClusterMap *map, int shard)
 	key.shard_id = map->shards[shard].id;
 	entry = hash_search(written, &key, HASH_ENTER, &found);
 	if (!found)
+	{
 		entry->userid = plshard_connection_role(map);
+		entry->number = hash_get_num_entries(written);
+		entry->epoch = map->epoch;
+	}
 	else if (entry->userid != plshard_connection_role(map))
 		entry->userid = InvalidOid;
 }
@@ -205,10 +211,9 @@ plshard_xact_refuse_own_locks(const ClusterMap *map, int shard)
 
 /* ---- rollback ---- */
 
-static void
-abort_connection(NodeConn *conn, void *arg)
+void
+plshard_xact_rollback(NodeConn *conn)
 {
-	plshard_conn_settle(conn);
 	if (conn->xact_depth > 0)
 	{
 		plshard_conn_send_plain(conn, "ROLLBACK", PENDING_XACT, NULL, 0, false);
@@ -221,11 +226,27 @@ abort_connection(NodeConn *conn, void *arg)
 }
 
 static void
+abort_connection(NodeConn *conn, void *arg)
+{
+	plshard_conn_settle(conn);
+	plshard_xact_rollback(conn);
+}
+
+static void
 end_of_xact(NodeConn *conn, void *arg)
 {
 	Assert(conn->xact_depth == 0);
 	conn->xact_lost = false;
 	conn->release_call = 0;
+}
+
+static void
+forget_xact(void)
+{
+	plshard_atomic_forget();
+	any_open = false;
+	committed = false;
+	written = NULL;
 }
 
 static void
@@ -239,6 +260,7 @@ xact_callback(XactEvent event, void *arg)
 				/* what they may fail with must come before the nodes commit */
 				PreCommit_on_commit_actions();
 				plshard_commit_remote(written);
+				committed = true;
 			}
 			break;
 		case XACT_EVENT_PRE_PREPARE:
@@ -249,14 +271,21 @@ xact_callback(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 			if (any_open)
+			{
+				RESUME_INTERRUPTS();	/* commit holds them itself */
+				plshard_atomic_front_committed();
 				plshard_conn_each(end_of_xact, NULL);
-			any_open = false;
-			written = NULL;
+			}
+			forget_xact();
 			break;
 		case XACT_EVENT_ABORT:
+			if (!plshard_atomic_front_aborted() && committed)
+				ereport(WARNING,
+						(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+						 errmsg("the transaction failed here after the nodes had committed"),
+						 errdetail("What it has written on the nodes stays.")));
 			plshard_conn_each(abort_connection, NULL);
-			any_open = false;
-			written = NULL;
+			forget_xact();
 			break;
 		default:
 			break;

@@ -50,6 +50,9 @@ extern void plshard_xact_wrote(const ClusterMap *map, int shard);
  */
 extern void plshard_xact_refuse_own_locks(const ClusterMap *map, int shard);
 
+/* Queues ROLLBACK where there is a transaction, without waiting for it. */
+extern void plshard_xact_rollback(NodeConn *conn);
+
 /* Leaves a node that has been evicted out of the transaction. */
 extern void plshard_xact_leave(NodeConn *conn);
 

@@ -174,25 +174,40 @@ is($_->sql("SELECT bump('$k1') > $v"), 't', '... and written to') foreach $s, $r
 is_deeply([ $c->differences ], [], '... on all replicas');
 
 #
-# It hangs at COMMIT: the others commit, it is evicted.
+# It hangs at COMMIT.  Fast: the others commit, it is evicted.  Atomic: it has not
+# prepared, so nobody commits; the next write evicts it.
 #
-foreach my $written ([$k1], [ $k1, $k2, $other ])
+foreach my $mode ('fast', 'atomic')
 {
-	my @before = map { $s->sql("SELECT get('$_')") } @$written;
-	my $name = @$written . ' keys';
-	$s->sql('BEGIN');
-	$s->sql("SELECT bump('$_')") foreach @$written;
-	$c->freeze(2);
-	$r = $s->try('COMMIT');
-	is_fine($r, '', "$name: COMMIT goes on without a node that hangs");
-	like($r->{err}, qr/WARNING:  01000: node "n2"/, '... with a WARNING');
-	states_are('inactive', '... and evicts it');
-	is_deeply([ map { $reader->sql("SELECT get('$_')") } @$written ],
-		[ map { $_ + 1 } @before ], '... and what was written is there');
-	$c->thaw(2);
-	$c->sql("SELECT count(*) FROM plshard.repair_cluster('c')");
-	states_are('active', "$name: it is repaired");
-	is_deeply([ $c->differences ], [], '... and replicas are equal');
+	$c->sql("ALTER SERVER c OPTIONS (@{[ $mode eq 'fast' ? 'ADD' : 'SET' ]} commit '$mode')");
+	foreach my $written ([$k1], [ $k1, $k2, $other ])
+	{
+		my @before = map { $s->sql("SELECT get('$_')") } @$written;
+		my $name = @$written . " keys, $mode";
+		$s->sql('BEGIN');
+		$s->sql("SELECT bump('$_')") foreach @$written;
+		$c->freeze(2);
+		$r = $s->try('COMMIT');
+		if ($mode eq 'atomic')
+		{
+			fails($r, '08006', "$name: COMMIT fails");
+			states_are('active', '... evicts nobody');
+			$r = $s->try('BEGIN; ' . join('; ', map { "SELECT bump('$_') IS NULL" } @$written) . '; COMMIT');
+			is_fine($r, join("\n", ('f') x @$written), '... and works when tried again');
+		}
+		else
+		{
+			is_fine($r, '', "$name: COMMIT goes on without a node that hangs");
+		}
+		like($r->{err}, qr/WARNING:  01000: node "n2"/, '... with a WARNING');
+		states_are('inactive', '... and evicts it');
+		is_deeply([ map { $reader->sql("SELECT get('$_')") } @$written ],
+			[ map { $_ + 1 } @before ], '... and what was written is there');
+		$c->thaw(2);
+		$c->sql("SELECT count(*) FROM plshard.repair_cluster('c')");
+		states_are('active', "$name: it is repaired");
+		is_deeply([ $c->differences ], [], '... and replicas are equal');
+	}
 }
 
 #

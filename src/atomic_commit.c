@@ -1,0 +1,813 @@
+/*
+ * atomic_commit.c
+ *
+ * The commit protocol of PROTOCOL rules 6 to 9, 14 and 15.  Everything lives in
+ * TopTransactionContext; the names of rows that may be deleted live with their
+ * connections.
+ *
+ * From the first PREPARE on nothing is cancelled.  Where the outcome cannot be
+ * brought about here, the caller hears so (08007) and recovery does it.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "atomic_commit.h"
+#include "catalog/pg_type_d.h"
+#include "front_decision.h"
+#include "gid.h"
+#include "health.h"
+#include "inject.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "recover.h"
+#include "registry.h"
+#include "remote_xact.h"
+#include "session_key.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+
+/* Rows on a node that this session may still delete. */
+#define MAX_SETTLED_ROWS 8
+
+/*
+ * What one role has written in one cluster: a distributed transaction of its own
+ * name.  Only where the front decides there can be several of them.
+ */
+typedef struct Branch
+{
+	Gid			gid;
+	char	   *text;
+	ClusterMap *map;
+	ClusterRef	cluster;
+	Oid			userid;
+} Branch;
+
+struct AtomicCommit
+{
+	Participants *participants;
+	HTAB	   *written;
+	List	   *branches;
+	Participant *decider;		/* NULL: the front decides */
+};
+
+/* A commit that the front decides, between PREPARE and the front's end. */
+static AtomicCommit *undecided = NULL;
+
+/* What a single call has prepared on its way, or will have; forgotten with the transaction. */
+static struct
+{
+	Branch	   *branch;			/* NULL: nothing */
+	NodeConn   *decider;
+	NodeConn   *other;
+}			announced;
+
+/*
+ * The transaction's row; also deletes rows that nobody needs any more.  The
+ * commit must wait for the disk, whatever the session is set to.
+ */
+static const char row_sql[] =
+"WITH gone AS (DELETE FROM plshard_node.transaction WHERE gid OPERATOR(pg_catalog.=) ANY ($2)) "
+"INSERT INTO plshard_node.transaction (gid, state) SELECT $1, "
+"CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) "
+"ANY ('{off,local,remote_write}'::pg_catalog.text[]) "
+"THEN CASE WHEN pg_catalog.set_config('synchronous_commit', 'on', true) OPERATOR(pg_catalog.=) 'on' "
+"THEN 'committed' END ELSE 'committed' END";
+
+/* ---- who takes part, and who decides ---- */
+
+static bool
+front_decides(const Participants *participants)
+{
+	const NodeConn *first = participants->list[0].conn;
+
+	/* the front's own commit may still fail when the nodes have committed */
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()) || IsolationIsSerializable())
+		return true;
+	for (int i = 1; i < participants->n; i++)
+	{
+		const NodeConn *conn = participants->list[i].conn;
+
+		if (conn->key.cluster != first->key.cluster || conn->key.userid != first->key.userid)
+			return true;
+	}
+	return false;
+}
+
+bool
+plshard_needs_atomic_commit(const Participants *participants)
+{
+	return participants->n > 1 || (participants->n == 1 && front_decides(participants));
+}
+
+static Branch *
+branch_of(AtomicCommit *commit, const Participant *p)
+{
+	ListCell   *cell;
+	Branch	   *branch;
+
+	foreach(cell, commit->branches)
+	{
+		branch = lfirst(cell);
+		if (branch->cluster == p->conn->key.cluster && branch->userid == p->conn->key.userid)
+			return branch;
+	}
+	branch = palloc0(sizeof(Branch));
+	branch->map = p->map;
+	branch->cluster = p->conn->key.cluster;
+	branch->userid = p->conn->key.userid;
+	commit->branches = lappend(commit->branches, branch);
+	return branch;
+}
+
+/*
+ * The deciding node: that of the primary of the first shard that was written.
+ * Without a written shard (the nodes' own objects were changed) any will do.
+ */
+static Participant *
+choose_decider(const Participants *participants, HTAB *written)
+{
+	HASH_SEQ_STATUS status;
+	WrittenShard *w;
+	WrittenShard *first = NULL;
+
+	if (written != NULL)
+	{
+		hash_seq_init(&status, written);
+		while ((w = hash_seq_search(&status)) != NULL)
+		{
+			if (w->key.cluster == participants->list[0].conn->key.cluster &&
+				(first == NULL || w->number < first->number))
+				first = w;
+		}
+	}
+	for (int i = 0; first && i < participants->n; i++)
+	{
+		const Participant *p = &participants->list[i];
+		int			shard = plshard_cluster_shard_index(p->map, first->key.shard_id);
+
+		if (shard >= 0 && p->map->shards[shard].nactive > 0 &&
+			p->map->nodes[plshard_placement(p->map, shard, 0)->node].id == p->conn->key.node_id)
+			return &participants->list[i];
+	}
+	return &participants->list[0];
+}
+
+/* The epoch of the oldest map that a branch has used. */
+static int64
+oldest_epoch(const Branch *branch, HTAB *written)
+{
+	HASH_SEQ_STATUS status;
+	WrittenShard *w;
+	int64		epoch = branch->map->epoch;
+
+	if (written == NULL)
+		return epoch;
+	hash_seq_init(&status, written);
+	while ((w = hash_seq_search(&status)) != NULL)
+	{
+		if (w->key.cluster == branch->cluster)
+			epoch = Min(epoch, w->epoch);
+	}
+	return epoch;
+}
+
+/* Names a branch whose participants are known; without a decider the front decides. */
+static void
+name_branch(Branch *branch, const NodeConn *decider, HTAB *written)
+{
+	Gid		   *gid = &branch->gid;
+
+	gid->cluster_id = branch->map->cluster_id;
+	if (!pg_strong_random(gid->random, sizeof(gid->random)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	gid->front_key = plshard_front_key();
+	gid->session = MyProcPid;
+	gid->epoch = oldest_epoch(branch, written);
+	if (decider)
+		gid->decider = decider->key.node_id;
+	else
+		plshard_front_id(gid->front_id);
+	branch->text = plshard_gid_text(gid);
+}
+
+static void
+name_branches(AtomicCommit *commit)
+{
+	Participants *participants = commit->participants;
+	ListCell   *cell;
+
+	for (int i = 0; i < participants->n; i++)
+	{
+		Participant *p = &participants->list[i];
+
+		p->branch = branch_of(commit, p);
+		p->branch->gid.participants = bms_add_member(p->branch->gid.participants,
+													 p->conn->key.node_id);
+	}
+	foreach(cell, commit->branches)
+		name_branch(lfirst(cell), commit->decider ? commit->decider->conn : NULL,
+					commit->written);
+}
+
+/* ---- rows on the nodes ---- */
+
+/* The names of rows to delete, as an array's text. */
+static char *
+settled_rows(const NodeConn *conn)
+{
+	StringInfoData array;
+
+	initStringInfo(&array);
+	appendStringInfoChar(&array, '{');
+	for (int i = 0; i < conn->nsettled_rows; i++)
+		appendStringInfo(&array, "%s%s", i > 0 ? "," : "",
+						 conn->settled_rows + i * PLSHARD_PREPARED_NAME_SIZE);
+	appendStringInfoChar(&array, '}');
+	return array.data;
+}
+
+static void
+send_row(NodeConn *conn, const Branch *branch, void *owner)
+{
+	static const Oid types[2] = {TEXTOID, TEXTARRAYOID};
+	/* above READ COMMITTED recovery's deleting the same would be an error */
+	char	   *gone = IsolationUsesXactSnapshot() ? pstrdup("{}") : settled_rows(conn);
+	const char *values[2] = {branch->text, gone};
+	const RemoteParams params = {.values = values};
+
+	plshard_conn_send_prepared(conn, QUERY_COMMIT_ROW, 0, row_sql, 2, types, &params, 0,
+							   PENDING_SETTING, owner, 0, false);
+	pfree(gone);
+}
+
+/*
+ * The transaction is committed on all its nodes, so nobody will ask for its row on this
+ * one any more.  The rows that it has deleted itself are gone.
+ */
+static void
+row_is_settled(NodeConn *conn, const char *gid)
+{
+	if (conn->state != CONN_READY)
+		return;					/* recovery deletes it */
+	if (!IsolationUsesXactSnapshot())
+		conn->nsettled_rows = 0;
+	if (conn->nsettled_rows == MAX_SETTLED_ROWS)
+		return;
+	if (conn->settled_rows == NULL)
+		conn->settled_rows = MemoryContextAlloc(conn->context,
+												MAX_SETTLED_ROWS * PLSHARD_PREPARED_NAME_SIZE);
+	strlcpy(conn->settled_rows + conn->nsettled_rows++ * PLSHARD_PREPARED_NAME_SIZE, gid,
+			PLSHARD_PREPARED_NAME_SIZE);
+}
+
+/* ---- ending what is prepared ---- */
+
+/* "COMMIT" or "ROLLBACK", and the name on the participant's node. */
+static char *
+prepared_command(const char *command, const Branch *branch, const NodeConn *conn)
+{
+	return psprintf("%s '%s'", command, plshard_prepared_name(branch->text, conn->key.node_id));
+}
+
+/* Runs COMMIT PREPARED or ROLLBACK PREPARED on all that are prepared. */
+static void
+end_prepared(AtomicCommit *commit, const char *command)
+{
+	for (int i = 0; i < commit->participants->n; i++)
+	{
+		Participant *p = &commit->participants->list[i];
+
+		p->state = COMMAND_NONE;
+		if (!p->prepared)
+			continue;
+		plshard_participant_begin(p);
+		plshard_participant_send(p, prepared_command(command, p->branch, p->conn), command);
+		plshard_participant_end(p);
+	}
+	plshard_inject("prepared_ending");
+	plshard_participants_wait(commit->participants);
+}
+
+/* Settles the one branch of a commit that a node decides, as the role whose it is. */
+static TransactionOutcome
+settle(const Branch *branch, char **message)
+{
+	TransactionOutcome outcome;
+	Oid			user;
+	int			sec_context;
+
+	AcceptInvalidationMessages();
+	GetUserIdAndSecContext(&user, &sec_context);
+	SetUserIdAndSecContext(branch->userid, sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	outcome = plshard_settle_transaction(plshard_cluster_map_unchecked(branch->cluster),
+										 &branch->gid, message);
+	SetUserIdAndSecContext(user, sec_context);
+	return outcome;
+}
+
+/*
+ * A participant that has not answered COMMIT PREPARED, though the decision is to
+ * commit: nobody may read from it before it has committed (rule 8).
+ */
+static void
+commit_straggler(AtomicCommit *commit, Participant *p)
+{
+	NodeConn   *conn = p->conn;
+	char	   *message = NULL;
+
+	AcceptInvalidationMessages();
+	p->map = plshard_cluster_map_unchecked(conn->key.cluster);
+	if (!plshard_node_matters(conn, p->map, commit->written))
+		return;
+	if (p->state == COMMAND_UNKNOWN && !conn->xact_must_commit &&
+		plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, conn->key.node_id),
+						   conn->key.userid, NODE_SUSPECT, NO_DEADLINE, &message) == NODE_EVICTED)
+		return;
+	/* the node answers, or has done it at the word of somebody else */
+	if (settle(p->branch, &message) == OUTCOME_COMMITTED && message == NULL)
+		return;
+	plshard_throw_unknown(commit->participants,
+						  psprintf("It is decided to commit, but node \"%s\" has not confirmed it: recovery will commit there. %s",
+								   conn->node_name, message ? message : ""), NULL);
+}
+
+static void
+commit_everywhere(AtomicCommit *commit)
+{
+	bool		all = true;
+
+	plshard_inject("before_commit_prepared");
+	end_prepared(commit, "COMMIT PREPARED");
+	plshard_inject("commit_prepared");
+	for (int i = 0; i < commit->participants->n; i++)
+	{
+		Participant *p = &commit->participants->list[i];
+
+		if (!p->prepared || p->state == COMMAND_DONE)
+			continue;
+		all = false;
+		commit_straggler(commit, p);
+	}
+	for (int i = 0; all && i < commit->participants->n; i++)
+		row_is_settled(commit->participants->list[i].conn,
+					   commit->participants->list[i].branch->text);
+}
+
+/* ---- PREPARE ---- */
+
+/* A lost connection's transaction is not what the end of the front's shall look at. */
+static void
+leave_xact(NodeConn *conn)
+{
+	conn->xact_depth = 0;
+	conn->xact_lost = false;
+}
+
+/*
+ * Takes the PREPAREs back, and throws why the transaction cannot be committed: what
+ * a node has refused, or else that one was lost.
+ */
+static void
+abort_and_throw(AtomicCommit *commit)
+{
+	Participants *participants = commit->participants;
+	Participant failure = {.state = COMMAND_NONE};
+
+	for (int i = 0; i < participants->n; i++)
+	{
+		const Participant *p = &participants->list[i];
+
+		if (p->state == COMMAND_REFUSED ||
+			(p->state == COMMAND_UNKNOWN && failure.state == COMMAND_NONE))
+			failure = *p;
+		if (p->state == COMMAND_REFUSED)
+			break;
+	}
+	plshard_atomic_abort(commit);
+	if (failure.state == COMMAND_REFUSED)
+		plshard_throw_refused(participants, &failure);
+	plshard_throw_lost_participant(participants, failure.conn);
+}
+
+/* Queues what comes before PREPARE: the row, and whose the prepared transaction will be. */
+static void
+send_before_prepare(NodeConn *conn, const Branch *branch, void *owner)
+{
+	const char *role = branch->map->options.recovery_role;
+	char	   *sql;
+
+	send_row(conn, branch, owner);
+	if (role[0] == '\0')
+		return;
+	/* deferred triggers are not for that role to run */
+	plshard_conn_send_plain(conn, "SET CONSTRAINTS ALL IMMEDIATE", PENDING_XACT, owner, 0, false);
+	sql = psprintf("SET LOCAL ROLE %s", quote_identifier(role));
+	plshard_conn_send_plain(conn, sql, PENDING_XACT, owner, 0, false);
+	pfree(sql);
+}
+
+/* Queues what prepares a participant, or what the deciding node can do meanwhile. */
+static void
+send_prepare(const AtomicCommit *commit, Participant *p)
+{
+	plshard_participant_begin(p);
+	if (p == commit->decider)
+	{
+		/* its deferred constraints shall speak while all can still be rolled back */
+		plshard_participant_send(p, "SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS");
+		plshard_participant_end(p);
+		return;
+	}
+	send_before_prepare(p->conn, p->branch, p);
+	plshard_participant_send(p, prepared_command("PREPARE TRANSACTION", p->branch, p->conn),
+							 "PREPARE TRANSACTION");
+	plshard_participant_end(p);
+}
+
+/* Takes in what a participant has answered to send_prepare; true where it is well. */
+static bool
+note_prepared(const AtomicCommit *commit, Participant *p)
+{
+	if (p == commit->decider)
+		return p->state == COMMAND_DONE;
+	if (p->state == COMMAND_DONE)
+	{
+		p->prepared = true;
+		p->conn->xact_depth = 0;
+		if (p->conn->sync_wait_cancelled)
+		{
+			p->unsynced = true;
+			p->state = COMMAND_REFUSED;
+		}
+	}
+	return p->state == COMMAND_DONE;
+}
+
+/* The commit of what a single call has prepared on its way. */
+static AtomicCommit *
+announced_commit(Participants *participants, HTAB *written)
+{
+	AtomicCommit *commit = palloc0(sizeof(AtomicCommit));
+
+	Assert(participants->n == 2 && announced.other->xact_prepared);
+	commit->participants = participants;
+	commit->written = written;
+	for (int i = 0; i < participants->n; i++)
+	{
+		Participant *p = &participants->list[i];
+
+		p->branch = announced.branch;
+		p->prepared = p->conn->xact_prepared;
+		if (p->conn == announced.decider)
+			commit->decider = p;
+	}
+	Assert(commit->decider);
+	participants->begun = true;
+	plshard_inject("prepared");
+	return commit;
+}
+
+AtomicCommit *
+plshard_atomic_prepare(Participants *participants, HTAB *written)
+{
+	AtomicCommit *commit;
+	bool		well = true;
+
+	if (announced.branch != NULL)
+		return announced_commit(participants, written);
+
+	commit = palloc0(sizeof(AtomicCommit));
+	commit->participants = participants;
+	commit->written = written;
+	if (!front_decides(participants))
+		commit->decider = choose_decider(participants, written);
+	name_branches(commit);
+
+	plshard_inject("before_prepare");
+	if (commit->decider == NULL)
+		undecided = commit;
+	participants->begun = true;
+	for (int i = 0; i < participants->n; i++)
+		send_prepare(commit, &participants->list[i]);
+	plshard_inject("prepare_sent");
+	plshard_participants_wait(participants);
+	for (int i = 0; i < participants->n; i++)
+		well &= note_prepared(commit, &participants->list[i]);
+	plshard_inject("prepared");
+	if (!well)
+		abort_and_throw(commit);
+	return commit;
+}
+
+/* ---- the decision ---- */
+
+/*
+ * Rule 9: once a PREPARE was sent, an abort is final only when the deciding node can
+ * no longer commit, and the registry says abort.  True where it says commit: then
+ * somebody has settled the transaction without the deciding node.
+ */
+static bool
+decide_abort(AtomicCommit *commit)
+{
+	NodeConn   *decider = commit->decider->conn;
+	const Branch *branch = commit->decider->branch;
+	bool		in_doubt = false;
+	bool		committed;
+	char	   *message;
+
+	/* it was never told to commit, or has refused to */
+	if (decider->state == CONN_READY && decider->xact_depth > 0)
+		plshard_xact_rollback(decider);
+	leave_xact(decider);
+	for (int i = 0; i < commit->participants->n; i++)
+	{
+		const Participant *p = &commit->participants->list[i];
+
+		in_doubt |= p->prepared || (p != commit->decider && p->state == COMMAND_UNKNOWN);
+	}
+	if (!in_doubt)
+		return false;			/* nothing is prepared, nor will be */
+
+	plshard_inject("before_abort_decision");
+	if (plshard_registry_decide(branch->map, branch->text, false, &committed, &message) != REGISTRY_DONE)
+		plshard_throw_unknown(commit->participants,
+							  psprintf("It could not be written down that the transaction is rolled back. %s",
+									   message ? message : ""), NULL);
+	plshard_inject("abort_decided");
+	return committed;
+}
+
+void
+plshard_atomic_abort(AtomicCommit *commit)
+{
+	if (commit->decider == NULL)
+		return;					/* the front's own abort does it */
+	if (decide_abort(commit))
+		plshard_throw_unknown(commit->participants,
+							  "Recovery has committed it without the deciding node.",
+							  commit->decider->map->name);
+	commit->participants->deadline = deadline_in(commit->decider->map->options.node_timeout);
+	end_prepared(commit, "ROLLBACK PREPARED");
+	commit->participants->deadline = NO_DEADLINE;
+}
+
+/* The deciding node's answer to COMMIT did not come: somebody's decision stands now. */
+static void
+settle_lost_decision(AtomicCommit *commit)
+{
+	char	   *message;
+
+	switch (settle(commit->decider->branch, &message))
+	{
+		case OUTCOME_COMMITTED:
+			if (message != NULL)
+				plshard_throw_unknown(commit->participants,
+									  psprintf("It is decided to commit, but not all nodes have confirmed it. %s",
+											   message), NULL);
+			return;
+		case OUTCOME_ABORTED:
+			plshard_throw_lost_participant(commit->participants, commit->decider->conn);
+			break;
+		case OUTCOME_UNKNOWN:
+			plshard_throw_unknown(commit->participants,
+								  psprintf("The connection to node \"%s\" was lost during commit. %s",
+										   commit->decider->conn->node_name, message ? message : ""),
+								  NULL);
+			break;
+	}
+}
+
+/* The deciding node commits: that is the decision. */
+static void
+decide_by_node(AtomicCommit *commit)
+{
+	Participant *decider = commit->decider;
+
+	plshard_inject("before_commit");
+	plshard_participant_begin(decider);
+	send_row(decider->conn, decider->branch, decider);
+	plshard_participant_send(decider, "COMMIT", "COMMIT");
+	plshard_participant_end(decider);
+	plshard_inject("commit_sent");
+	plshard_participants_wait(commit->participants);
+	plshard_inject("committed");
+
+	if (decider->state == COMMAND_DONE)
+	{
+		leave_xact(decider->conn);
+		if (decider->conn->sync_wait_cancelled)
+			plshard_throw_unknown(commit->participants,
+								  psprintf("Node \"%s\" has committed, but did not wait for its standby server.",
+										   decider->conn->node_name), NULL);
+		commit_everywhere(commit);
+	}
+	else if (decider->state == COMMAND_UNKNOWN)
+	{
+		leave_xact(decider->conn);
+		settle_lost_decision(commit);
+	}
+	else
+		abort_and_throw(commit);
+}
+
+void
+plshard_atomic_decide(AtomicCommit *commit)
+{
+	ListCell   *cell;
+	List	   *gids = NIL;
+
+	if (commit->decider != NULL)
+	{
+		decide_by_node(commit);
+		return;
+	}
+	foreach(cell, commit->branches)
+		gids = lappend(gids, ((Branch *) lfirst(cell))->text);
+	plshard_front_decide(gids);
+	plshard_inject("front_row");
+}
+
+/* ---- PREPARE that travels with a call ---- */
+
+void
+plshard_atomic_announce(ClusterMap *map, NodeConn *decider, NodeConn *other)
+{
+	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+	Branch	   *branch = palloc0(sizeof(Branch));
+
+	branch->map = map;
+	branch->cluster = decider->key.cluster;
+	branch->userid = decider->key.userid;
+	branch->gid.participants = bms_add_member(bms_make_singleton(decider->key.node_id),
+											  other->key.node_id);
+	name_branch(branch, decider, NULL);
+	announced.branch = branch;
+	announced.decider = decider;
+	announced.other = other;
+	MemoryContextSwitchTo(context);
+}
+
+bool
+plshard_atomic_announced(void)
+{
+	return announced.branch != NULL;
+}
+
+void
+plshard_atomic_queue_prepare(NodeConn *other, void *owner)
+{
+	Assert(announced.other == other);
+	send_before_prepare(other, announced.branch, owner);
+	plshard_conn_send_plain(other, prepared_command("PREPARE TRANSACTION", announced.branch, other),
+							PENDING_XACT_PREPARE, owner, 0, false);
+}
+
+bool
+plshard_atomic_answered(NodeConn *other, const PGresult *result)
+{
+	/* PREPARE in a failed transaction answers ROLLBACK, no error */
+	other->xact_depth = 0;
+	other->xact_prepared = strcmp(PQcmdStatus((PGresult *) result), "PREPARE TRANSACTION") == 0;
+	return other->xact_prepared && !other->sync_wait_cancelled;
+}
+
+void
+plshard_atomic_retract(void)
+{
+	AtomicCommit commit = {0};
+	Participants participants = {0};
+	NodeConn   *conns[] = {announced.decider, announced.other};
+
+	if (announced.branch == NULL)
+		return;
+	commit.participants = &participants;
+	for (int i = 0; i < lengthof(conns); i++)
+	{
+		Participant *p = plshard_add_participant(&participants);
+
+		p->conn = conns[i];
+		p->map = announced.branch->map;
+		p->branch = announced.branch;
+		p->prepared = conns[i]->xact_prepared;
+		/* a lost connection may have done it; a live one that has not prepared never will */
+		if (conns[i]->state != CONN_READY)
+			p->state = COMMAND_UNKNOWN;
+	}
+	commit.decider = &participants.list[0];
+	announced.branch = NULL;
+	if (announced.other->state == CONN_READY && !announced.other->xact_prepared)
+		plshard_xact_rollback(announced.other);
+	announced.other->xact_prepared = false;
+	plshard_atomic_abort(&commit);
+}
+
+void
+plshard_atomic_forget(void)
+{
+	if (announced.branch != NULL)
+		announced.other->xact_prepared = false;
+	announced.branch = NULL;
+}
+
+/* ---- what the front has decided ---- */
+
+/* Sends COMMIT PREPARED and waits for it; what does not come is left to recovery. */
+static void
+commit_decided_by_front(AtomicCommit *commit)
+{
+	ListCell   *cell;
+
+	plshard_inject("front_committed");
+	commit->participants->deadline = deadline_in(commit->participants->list[0].map->options.node_timeout);
+	end_prepared(commit, "COMMIT PREPARED");
+	foreach(cell, commit->branches)
+	{
+		const Branch *branch = lfirst(cell);
+		bool		all = true;
+
+		for (int i = 0; i < commit->participants->n; i++)
+		{
+			const Participant *p = &commit->participants->list[i];
+
+			if (p->branch != branch || p->state == COMMAND_DONE)
+				continue;
+			all = false;
+			ereport(WARNING,
+					(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+					 errmsg("node \"%s\" has not confirmed the commit of this transaction",
+							p->conn->node_name),
+					 errdetail("The transaction is committed; recovery will commit it there.")));
+		}
+		for (int i = 0; all && i < commit->participants->n; i++)
+		{
+			if (commit->participants->list[i].branch == branch)
+				row_is_settled(commit->participants->list[i].conn, branch->text);
+		}
+		if (all)
+			plshard_front_settled(branch->text);
+	}
+}
+
+bool
+plshard_atomic_front_decides(void)
+{
+	return undecided != NULL;
+}
+
+bool
+plshard_atomic_front_committed(void)
+{
+	AtomicCommit *commit = undecided;
+	MemoryContext context = CurrentMemoryContext;
+
+	undecided = NULL;
+	if (commit == NULL)
+		return false;
+	MemoryContextSwitchTo(TopTransactionContext);
+	PG_TRY();
+	{
+		commit_decided_by_front(commit);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		/* the front has committed: an error would bring the server down */
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(TopTransactionContext);
+		error = CopyErrorData();
+		FlushErrorState();
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("could not commit this transaction on all nodes: %s", error->message),
+				 errdetail("The transaction is committed; recovery will commit it on the nodes.")));
+		for (int i = 0; i < commit->participants->n; i++)
+			plshard_conn_settle(commit->participants->list[i].conn);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return true;
+}
+
+bool
+plshard_atomic_front_aborted(void)
+{
+	AtomicCommit *commit = undecided;
+
+	undecided = NULL;
+	for (int i = 0; commit && i < commit->participants->n; i++)
+	{
+		Participant *p = &commit->participants->list[i];
+
+		plshard_conn_settle(p->conn);
+		if (!p->prepared || p->conn->state != CONN_READY)
+			continue;
+		plshard_conn_send_plain(p->conn, prepared_command("ROLLBACK PREPARED", p->branch, p->conn),
+								PENDING_XACT, NULL, 0, false);
+		plshard_conn_send_sync(p->conn, NULL);
+	}
+	return commit != NULL;
+}
