@@ -34,7 +34,7 @@ all:
 # In a private copy of PostgreSQL and of this tree; T=... runs a part of the tests.
 .PHONY: test demo bench torture
 test demo bench torture: export PG_CONFIG := $(PG_CONFIG)
-test: export INJECTION = 1
+test torture: export INJECTION = 1
 test:
 	@$(top)scripts/prepare test
 	@$(top)scripts/sandbox test/run $(T)

@@ -35,11 +35,17 @@ my %weights = (
 	link_dropped => 3,			# packets get lost
 	front_backend_killed => 3,	# so all of them
 	front_backend_frozen => 4,
+	front_step_killed => 4,		# a session kills itself at a step of its commit (src/inject.h)
+	front_step_frozen => 6,		# ... stops itself there
 	front_frozen => 2,
 	front_sessions_ended => 2,	# terminated, or cancelled
 	front_killed => 3,
 	second_front => 2,			# which recovers while the first is down
 );
+
+# The steps of a commit.
+my @steps = qw(before_prepare prepare_sent prepared before_commit commit_sent committed
+  before_commit_prepared prepared_ending commit_prepared before_abort_decision abort_decided);
 
 sub new
 {
@@ -241,6 +247,41 @@ sub front_backend_frozen
 	return $self->_freeze($self->{front}, _any(@pids));
 }
 
+sub front_step_killed
+{
+	my ($self) = @_;
+	return $self->_at_step('kill');
+}
+
+sub front_step_frozen
+{
+	my ($self) = @_;
+	return $self->_at_step('stop');
+}
+
+# The client that finds the file takes it, and is in the middle of its commit soon.
+sub _at_step
+{
+	my ($self, $action) = @_;
+	my $step = _any(@steps);
+	my $front = $self->{front};
+	my $file = "$self->{dir}/inject";
+	open my $new, '>', "$file.new" or die $!;
+	print $new "$step:$action";
+	close $new;
+	rename "$file.new", $file or die $!;
+	$self->_note($action, 'at', $step);
+	my $until = time + 2;
+	sleep 0.05 while -e $file && time < $until;
+	return sub {
+		unlink $file;
+		my @stopped = $front->stopped;
+		$self->_note('go on:', @stopped);
+		kill 'CONT', @stopped;
+		$front->wait_ready;
+	};
+}
+
 sub front_frozen
 {
 	my ($self) = @_;
@@ -332,11 +373,23 @@ sub _recover
 	return;
 }
 
-# No prepared transaction on any node.
+# Nothing is prepared on any node; but on one that is out of a cluster that cluster's repair
+# has to do it.
 sub _settled
 {
-	my ($self) = @_;
-	return !grep { $_->sql('SELECT count(*) FROM pg_prepared_xacts') } @{ $self->{nodes} };
+	my ($self, $front) = @_;
+	my %out;
+	push @{ $out{ $_->[0] } }, "'plshard_$_->[1]%'" foreach map { [ split /\|/ ] } split /\n/, $front->sql(<<'SQL');
+SELECT node, replace(cluster_id::text, '-', '') FROM plshard.nodes JOIN plshard.clusters USING (cluster)
+WHERE NOT EXISTS (SELECT FROM plshard.placements p
+                  WHERE p.cluster = nodes.cluster AND p.node = nodes.node AND p.state = 'active')
+SQL
+	foreach my $node (@{ $self->{nodes} })
+	{
+		my $patterns = join ', ', @{ $out{ $node->{name} } // [] };
+		return 0 if $node->sql("SELECT count(*) FROM pg_prepared_xacts WHERE gid NOT LIKE ALL (ARRAY[$patterns]::text[])");
+	}
+	return 1;
 }
 
 # ---- repair ----

@@ -110,7 +110,7 @@ sub kill9
 	foreach my $pid (@pids)
 	{
 		my $until = time + 30;
-		while (_alive($pid))
+		while (_state($pid) !~ /[ZX]/)
 		{
 			die "process $pid does not end" if time > $until;
 			sleep 0.01;
@@ -120,12 +120,13 @@ sub kill9
 	return;
 }
 
-sub _alive
+# The letter of /proc/PID/stat; X where there is no such process.
+sub _state
 {
 	my ($pid) = @_;
-	open my $file, '<', "/proc/$pid/stat" or return 0;
-	my $line = <$file> // return 0;
-	return $line !~ /^\d+ \(.*\) [ZX] /;
+	open my $file, '<', "/proc/$pid/stat" or return 'X';
+	my $line = <$file> // '';
+	return $line =~ /^\d+ \(.*\) (\S)/ ? $1 : 'X';
 }
 
 =pod
@@ -133,6 +134,10 @@ sub _alive
 =item $s->processes, $s->backends
 
 Process ids: the postmaster and all its children; those that serve clients.
+
+=item $s->stopped
+
+Those of them that SIGSTOP has stopped.
 
 =item $s->freeze([@pids]), $s->thaw
 
@@ -152,6 +157,12 @@ sub backends
 	my ($self) = @_;
 	my $postmaster = $self->postmaster or return;
 	return map { $_->[0] } grep { $_->[1] =~ /^postgres: \S+ \S+ \[local\]/ } _children($postmaster);
+}
+
+sub stopped
+{
+	my ($self) = @_;
+	return grep { _state($_) eq 'T' } $self->processes;
 }
 
 sub _children

@@ -7,8 +7,9 @@
  *
  *     client DIR CLIENTS SEED ACCOUNTS REGISTERS PAUSE_MS
  *
- * DIR/front holds the connection string of the front, read anew for each session;
- * DIR/client-N.log gets a line for each operation, of fields separated by tabs:
+ * DIR/front holds the connection string of the front, read anew for each session.
+ * If DIR/inject appears, the client who takes it first sets plshard.inject to what it
+ * says.  DIR/client-N.log gets a line for each operation, of fields separated by tabs:
  *
  *     kind begin end class sqlstate session cluster ...
  *
@@ -293,6 +294,14 @@ read_register(Client *c, const char *cluster)
 				  outcome == OK && c->nrows ? c->row[1] : "-");
 }
 
+/* What is said besides the results, a node's eviction for instance, is in the front's log. */
+static void
+ignore_notice(void *arg, const char *message)
+{
+	(void) arg;
+	(void) message;
+}
+
 static bool
 connected(Client *c)
 {
@@ -322,7 +331,26 @@ connected(Client *c)
 	if (conninfo[0] == '\0')
 		return false;
 	c->conn = PQconnectdb(conninfo);
+	PQsetNoticeProcessor(c->conn, ignore_notice, NULL);
 	return PQstatus(c->conn) == CONNECTION_OK;
+}
+
+/* Takes on what the nemesis has in store for one of the sessions. */
+static void
+take_injection(Client *c)
+{
+	char		path[1024];
+	char		mine[1024];
+	char		injection[64] = "";
+	FILE	   *file;
+
+	snprintf(path, sizeof(path), "%s/inject", dir);
+	snprintf(mine, sizeof(mine), "%s/inject-%d", dir, c->number);
+	if (rename(path, mine) != 0 || (file = fopen(mine, "r")) == NULL)
+		return;
+	if (fgets(injection, sizeof(injection), file) != NULL)
+		run(c, "SET", "SET plshard.inject = '%s'", injection);
+	fclose(file);
 }
 
 static void
@@ -331,14 +359,6 @@ wait_ms(int ms)
 	struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
 
 	nanosleep(&t, NULL);
-}
-
-/* What is said besides the results, a node's eviction for instance, is in the front's log. */
-static void
-ignore_notice(void *arg, const char *message)
-{
-	(void) arg;
-	(void) message;
 }
 
 static void *
@@ -355,9 +375,11 @@ work(void *arg)
 			wait_ms(50);
 			continue;
 		}
-		PQsetNoticeProcessor(c->conn, ignore_notice, NULL);
-		snprintf(c->sqlstate, sizeof(c->sqlstate), "-");
 		c->deadline = now() + BOUND * 1000000L;
+		take_injection(c);
+		if (PQstatus(c->conn) != CONNECTION_OK)
+			continue;
+		snprintf(c->sqlstate, sizeof(c->sqlstate), "-");
 		switch (random_below(c, 8))
 		{
 			case 0:
