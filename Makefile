@@ -4,6 +4,7 @@
 #   make test, make demo                     from nothing: they install what is
 #                                            missing (apt-get) and work on a
 #                                            private copy of PostgreSQL
+#   make valgrind                            some of the tests under valgrind
 #   make bench, make bench SHORT=1           the same for the benchmarks
 #   make torture [SECONDS=600] [SEED=n]      writes while everything fails
 #
@@ -37,6 +38,9 @@ test: export INJECTION = 1
 test:
 	@$(top)scripts/prepare test
 	@$(top)scripts/sandbox test/run $(T)
+valgrind:
+	@$(top)scripts/prepare valgrind
+	@$(top)scripts/sandbox test/valgrind $(T)
 demo:
 	@$(top)scripts/prepare
 	@$(top)scripts/sandbox demo/run

@@ -116,6 +116,19 @@ is($c->sql(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pls
 # The one to end it is the same, whoever comes last.
 circle('... the other way round', [ $s[1], $on_34[0], $on_12[0], 1 ], [ $s[0], $on_12[0], $on_34[0], 3 ]);
 
+# ... however often and at the same time they look
+$_->sql("SET plshard.deadlock_timeout = '10 ms'") foreach @s[ 0, 1 ];
+my @ends;
+foreach (1 .. 20)
+{
+	my @keys = ($on_12[0], $on_34[0]);
+	$s[$_]->sql("BEGIN; SELECT bump('$keys[$_]')") foreach 0, 1;
+	$s[$_]->send("SELECT bump('$keys[1 - $_]'); COMMIT") foreach 0, 1;
+	push @ends, join ' ', sort map { $_->{sqlstate} // 'done' } map { $_->result } @s[ 0, 1 ];
+}
+is_deeply(\@ends, [ ('40P01 done') x 20 ], 'of two that look often it is always one that gives up');
+$_->sql('RESET plshard.deadlock_timeout') foreach @s[ 0, 1 ];
+
 #
 # A deadlock caught by the caller: the rest of the transaction goes on
 #
