@@ -54,14 +54,6 @@ struct AtomicCommit
 /* A commit that the front decides, between PREPARE and the front's end. */
 static AtomicCommit *undecided = NULL;
 
-/* What a single call has prepared on its way, or will have; forgotten with the transaction. */
-static struct
-{
-	Branch	   *branch;			/* NULL: nothing */
-	NodeConn   *decider;
-	NodeConn   *other;
-}			announced;
-
 /*
  * The transaction's row; also deletes rows that nobody needs any more.  The
  * commit must wait for the disk, whatever the session is set to.
@@ -446,40 +438,12 @@ note_prepared(const AtomicCommit *commit, Participant *p)
 	return p->state == COMMAND_DONE;
 }
 
-/* The commit of what a single call has prepared on its way. */
-static AtomicCommit *
-announced_commit(Participants *participants, HTAB *written)
-{
-	AtomicCommit *commit = palloc0(sizeof(AtomicCommit));
-
-	Assert(participants->n == 2 && announced.other->xact_prepared);
-	commit->participants = participants;
-	commit->written = written;
-	for (int i = 0; i < participants->n; i++)
-	{
-		Participant *p = &participants->list[i];
-
-		p->branch = announced.branch;
-		p->prepared = p->conn->xact_prepared;
-		if (p->conn == announced.decider)
-			commit->decider = p;
-	}
-	Assert(commit->decider);
-	participants->begun = true;
-	plshard_inject("prepared");
-	return commit;
-}
-
 AtomicCommit *
 plshard_atomic_prepare(Participants *participants, HTAB *written)
 {
-	AtomicCommit *commit;
+	AtomicCommit *commit = palloc0(sizeof(AtomicCommit));
 	bool		well = true;
 
-	if (announced.branch != NULL)
-		return announced_commit(participants, written);
-
-	commit = palloc0(sizeof(AtomicCommit));
 	commit->participants = participants;
 	commit->written = written;
 	if (!front_decides(participants))
@@ -628,88 +592,6 @@ plshard_atomic_decide(AtomicCommit *commit)
 		gids = lappend(gids, ((Branch *) lfirst(cell))->text);
 	plshard_front_decide(gids);
 	plshard_inject("front_row");
-}
-
-/* ---- PREPARE that travels with a call ---- */
-
-void
-plshard_atomic_announce(ClusterMap *map, NodeConn *decider, NodeConn *other)
-{
-	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
-	Branch	   *branch = palloc0(sizeof(Branch));
-
-	branch->map = map;
-	branch->cluster = decider->key.cluster;
-	branch->userid = decider->key.userid;
-	branch->gid.participants = bms_add_member(bms_make_singleton(decider->key.node_id),
-											  other->key.node_id);
-	name_branch(branch, decider, NULL);
-	announced.branch = branch;
-	announced.decider = decider;
-	announced.other = other;
-	MemoryContextSwitchTo(context);
-}
-
-bool
-plshard_atomic_announced(void)
-{
-	return announced.branch != NULL;
-}
-
-void
-plshard_atomic_queue_prepare(NodeConn *other, void *owner)
-{
-	Assert(announced.other == other);
-	send_before_prepare(other, announced.branch, owner);
-	plshard_conn_send_plain(other, prepared_command("PREPARE TRANSACTION", announced.branch, other),
-							PENDING_XACT_PREPARE, owner, 0, false);
-}
-
-bool
-plshard_atomic_answered(NodeConn *other, const PGresult *result)
-{
-	/* PREPARE in a failed transaction answers ROLLBACK, no error */
-	other->xact_depth = 0;
-	other->xact_prepared = strcmp(PQcmdStatus((PGresult *) result), "PREPARE TRANSACTION") == 0;
-	return other->xact_prepared && !other->sync_wait_cancelled;
-}
-
-void
-plshard_atomic_retract(void)
-{
-	AtomicCommit commit = {0};
-	Participants participants = {0};
-	NodeConn   *conns[] = {announced.decider, announced.other};
-
-	if (announced.branch == NULL)
-		return;
-	commit.participants = &participants;
-	for (int i = 0; i < lengthof(conns); i++)
-	{
-		Participant *p = plshard_add_participant(&participants);
-
-		p->conn = conns[i];
-		p->map = announced.branch->map;
-		p->branch = announced.branch;
-		p->prepared = conns[i]->xact_prepared;
-		/* a lost connection may have done it; a live one that has not prepared never will */
-		if (conns[i]->state != CONN_READY)
-			p->state = COMMAND_UNKNOWN;
-	}
-	commit.decider = &participants.list[0];
-	announced.branch = NULL;
-	if (announced.other->state == CONN_READY && !announced.other->xact_prepared)
-		plshard_xact_rollback(announced.other);
-	announced.other->xact_prepared = false;
-	plshard_atomic_abort(&commit);
-}
-
-void
-plshard_atomic_forget(void)
-{
-	if (announced.branch != NULL)
-		announced.other->xact_prepared = false;
-	announced.branch = NULL;
 }
 
 /* ---- what the front has decided ---- */

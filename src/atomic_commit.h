@@ -41,36 +41,6 @@ extern void plshard_atomic_decide(AtomicCommit *commit);
 /* Takes the PREPAREs back.  Errors: 08007 where that cannot be, or commit stands already. */
 extern void plshard_atomic_abort(AtomicCommit *commit);
 
-/*
- * For a call that is known to be the transaction's only write, and goes to the
- * deciding node and exactly one other (rule 6): the other's PREPARE travels with
- * the call.
- *
- * Between plshard_atomic_announce and the end of the transaction nothing may be cancelled
- * (the caller holds interrupts), and an error may be thrown, or the
- * call sent again, only after plshard_atomic_retract.
- *
- *   announce   gives the transaction its name; the connections have been assigned
- *   queue      queues what prepares, behind the call's commands and before their Sync.
- *              The last of them leaves a Pending of kind PENDING_XACT_PREPARE for the
- *              caller's handler, with its owner
- *   answered   for the result of that (PGRES_COMMAND_OK): true where it is prepared
- *   retract    undoes the call on both nodes, final by rule 9; nothing where
- *              nothing is announced.  Errors: 08007
- *
- * plshard_commit_remote knows what is prepared and sends the rest.
- */
-extern void plshard_atomic_announce(ClusterMap *map, NodeConn *decider, NodeConn *other);
-extern void plshard_atomic_queue_prepare(NodeConn *other, void *owner);
-extern bool plshard_atomic_answered(NodeConn *other, const PGresult *result);
-extern void plshard_atomic_retract(void);
-
-/* True where there is something to retract. */
-extern bool plshard_atomic_announced(void);
-
-/* The transaction has ended. */
-extern void plshard_atomic_forget(void);
-
 /* True between PREPARE and the front's end where the front decides. */
 extern bool plshard_atomic_front_decides(void);
 

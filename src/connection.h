@@ -24,7 +24,6 @@ typedef enum PendingKind
 	PENDING_PREPARE,
 	PENDING_SETTING,			/* search_path, statement_timeout */
 	PENDING_XACT,				/* BEGIN, SAVEPOINT, COMMIT ... */
-	PENDING_XACT_PREPARE,		/* PREPARE TRANSACTION behind a call */
 	PENDING_LOCK,				/* tried, and the epoch */
 	PENDING_LOCK_WAIT,			/* waited for; a Flush follows */
 	PENDING_CALL,
@@ -139,7 +138,6 @@ typedef struct NodeConn
 	bool		xact_read_only; /* begun READ ONLY */
 	bool		xact_wrote;
 	bool		xact_must_commit;	/* holds changes that no repair could bring back */
-	bool		xact_prepared;	/* together with its only call: atomic_commit.h */
 	bool		xact_lost;		/* it was cut off; stays until the front's ends */
 	int			nkey_locks;		/* asked for in it */
 	int			release_call;	/* savepoint of a finished call, not released yet; 0: none */

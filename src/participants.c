@@ -96,14 +96,6 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 	}
 }
 
-void
-plshard_participant_listen(Participant *p)
-{
-	/* its last words, then the end */
-	plshard_conn_advance(p->conn, handle_result, NULL);
-	plshard_conn_advance(p->conn, handle_result, NULL);
-}
-
 static void
 give_up(Participant *p, const char *message)
 {

@@ -68,9 +68,6 @@ extern void plshard_participants_wait(Participants *participants);
 /* The three for all participants: one command everywhere. */
 extern void plshard_participants_run(Participants *participants, const char *sql, const char *tag);
 
-/* Takes in what a node has said by itself: that it has ended the session. */
-extern void plshard_participant_listen(Participant *p);
-
 /*
  * True where it matters what becomes of the transaction on a node: it has an active
  * placement of a shard that was written ("written" of remote_commit.h), or holds

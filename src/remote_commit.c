@@ -25,7 +25,7 @@
 static void
 collect_participant(NodeConn *conn, void *arg)
 {
-	if (conn->xact_depth == 0 && !conn->xact_lost && !conn->xact_prepared)
+	if (conn->xact_depth == 0 && !conn->xact_lost)
 		return;
 	if (!conn->xact_wrote)
 	{
@@ -95,14 +95,6 @@ leave_or_throw(Participants *participants, int i, HTAB *written)
 	NodeConn   *conn = p->conn;
 	char	   *message;
 
-	if (plshard_atomic_announced())
-	{
-		/* the deciding node's: its part is gone, and so must be what the other has prepared */
-		HOLD_INTERRUPTS();
-		plshard_atomic_retract();
-		RESUME_INTERRUPTS();
-		plshard_throw_lost_participant(participants, conn);
-	}
 	if (plshard_node_matters(conn, p->map, written) &&
 		(conn->xact_must_commit || conn->refused ||
 		 plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, conn->key.node_id),
@@ -123,11 +115,9 @@ check_connections(Participants *participants, HTAB *written)
 		NodeConn   *conn = p->conn;
 
 		/* a session that the node has ended is seen now */
-		plshard_participant_listen(p);
+		plshard_conn_look(conn);
 		p->map = plshard_cluster_map_unchecked(conn->key.cluster);
-		if (conn->xact_prepared)
-			i++;
-		else if (conn->xact_lost || conn->xact_depth == 0)
+		if (conn->xact_lost || conn->xact_depth == 0)
 			leave_or_throw(participants, i, written);
 		else
 			i++;
@@ -253,7 +243,7 @@ part_participants(const Participants *participants, HTAB *written,
 
 		if (plshard_is_static(p->map) || p->map->options.commit == COMMIT_FAST)
 			*plshard_add_participant(fast) = *p;
-		else if (plshard_node_matters(p->conn, p->map, written) || plshard_atomic_announced())
+		else if (plshard_node_matters(p->conn, p->map, written))
 			*plshard_add_participant(atomic) = *p;
 		else
 			plshard_xact_rollback(p->conn);

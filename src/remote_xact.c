@@ -243,7 +243,6 @@ end_of_xact(NodeConn *conn, void *arg)
 static void
 forget_xact(void)
 {
-	plshard_atomic_forget();
 	any_open = false;
 	committed = false;
 	written = NULL;
