@@ -518,13 +518,24 @@ plshard_atomic_abort(AtomicCommit *commit)
 	commit->participants->deadline = NO_DEADLINE;
 }
 
-/* The deciding node's answer to COMMIT did not come: somebody's decision stands now. */
+/*
+ * The deciding node's answer to COMMIT, which was sent at "sent", did not come:
+ * somebody's decision stands now.  Recovery may have deleted the row of a commit
+ * that it has finished, if we ask late: no row means nothing then.
+ */
 static void
-settle_lost_decision(AtomicCommit *commit)
+settle_lost_decision(AtomicCommit *commit, Deadline sent)
 {
 	char	   *message;
+	TransactionOutcome outcome = settle(commit->decider->branch, &message);
 
-	switch (settle(commit->decider->branch, &message))
+	if (outcome == OUTCOME_ABORTED &&
+		deadline_passed(sent + (Deadline) PLSHARD_ROWS_KEPT * 1000000))
+	{
+		outcome = OUTCOME_UNKNOWN;
+		message = "It took too long to ask what has become of it.";
+	}
+	switch (outcome)
 	{
 		case OUTCOME_COMMITTED:
 			if (message != NULL)
@@ -549,11 +560,13 @@ static void
 decide_by_node(AtomicCommit *commit)
 {
 	Participant *decider = commit->decider;
+	Deadline	sent;
 
 	plshard_inject("before_commit");
 	plshard_participant_begin(decider);
 	send_row(decider->conn, decider->branch, decider);
 	plshard_participant_send(decider, "COMMIT", "COMMIT");
+	sent = plshard_clock();
 	plshard_participant_end(decider);
 	plshard_inject("commit_sent");
 	plshard_participants_wait(commit->participants);
@@ -571,7 +584,7 @@ decide_by_node(AtomicCommit *commit)
 	else if (decider->state == COMMAND_UNKNOWN)
 	{
 		leave_xact(decider->conn);
-		settle_lost_decision(commit);
+		settle_lost_decision(commit, sent);
 	}
 	else
 		abort_and_throw(commit);

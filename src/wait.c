@@ -24,6 +24,13 @@
 /* positions of the sockets in a set begin behind the latch and the postmaster */
 #define FIRST_SOCKET 2
 
+/* The time that a machine sleeps passes for the others, too. */
+#ifdef CLOCK_BOOTTIME
+#define PLSHARD_CLOCK CLOCK_BOOTTIME
+#else
+#define PLSHARD_CLOCK CLOCK_MONOTONIC
+#endif
+
 #define INITIAL_SIZE 32
 
 typedef struct KeptSocket
@@ -47,7 +54,7 @@ plshard_clock(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(PLSHARD_CLOCK, &now);
 	return (Deadline) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
