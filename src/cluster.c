@@ -451,3 +451,16 @@ plshard_cluster_node_by_id(const ClusterMap *map, int32 node_id)
 	}
 	return -1;
 }
+
+bool
+plshard_cluster_has_active(const ClusterMap *map, int64 shard_id, int32 node_id)
+{
+	int			shard = plshard_cluster_shard_index(map, shard_id);
+
+	for (int i = 0; shard >= 0 && i < map->shards[shard].nactive; i++)
+	{
+		if (map->nodes[plshard_placement(map, shard, i)->node].id == node_id)
+			return true;
+	}
+	return false;
+}

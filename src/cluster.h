@@ -194,6 +194,9 @@ extern int	plshard_cluster_shard_index(const ClusterMap *map, int64 shard_id);
 extern int	plshard_cluster_node_index(const ClusterMap *map, const char *name);
 extern int	plshard_cluster_node_by_id(const ClusterMap *map, int32 node_id);
 
+/* Whether a node has an active placement of a shard (ids; false also where they are unknown). */
+extern bool plshard_cluster_has_active(const ClusterMap *map, int64 shard_id, int32 node_id);
+
 /* Tells this and (at commit) all other sessions that a cluster's rows changed. */
 extern void plshard_cluster_invalidate(void);
 

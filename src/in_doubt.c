@@ -8,6 +8,8 @@
 
 #include "in_doubt.h"
 #include "nodes/pg_list.h"
+#include "session_key.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 
 /*
@@ -115,11 +117,18 @@ plshard_front_sessions(RecoveryNodes *nodes, FrontSessions *sessions)
 }
 
 bool
+plshard_session_lives_here(const Gid *gid)
+{
+	return gid->front_key == plshard_front_key() && BackendPidGetProc(gid->session) != NULL;
+}
+
+bool
 plshard_session_lives(const FrontSessions *sessions, const Gid *gid)
 {
 	FrontSession key = {gid->front_key, gid->session};
 
-	return bsearch(&key, sessions->list, sessions->n, sizeof(FrontSession), compare_sessions) != NULL;
+	return plshard_session_lives_here(gid) ||
+		bsearch(&key, sessions->list, sessions->n, sizeof(FrontSession), compare_sessions) != NULL;
 }
 
 bool

@@ -39,8 +39,11 @@ typedef struct FrontSessions
 
 extern void plshard_front_sessions(RecoveryNodes *nodes, FrontSessions *sessions);
 
-/* Is the session among them that runs, or has run, a transaction? */
+/* Is the session that runs, or has run, a transaction among them, or one of this front's? */
 extern bool plshard_session_lives(const FrontSessions *sessions, const Gid *gid);
+
+/* Is it a session of this front that is there, connected to nodes or not? */
+extern bool plshard_session_lives_here(const Gid *gid);
 
 /*
  * Whether a prepared part is nobody's any more: its session has gone, or has not

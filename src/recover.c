@@ -29,8 +29,6 @@
 #include "recover.h"
 #include "registry.h"
 #include "remote_error.h"
-#include "session_key.h"
-#include "storage/procarray.h"
 #include "utils/builtins.h"
 
 /* How often the cluster may change, or a node come and go, while we decide. */
@@ -363,8 +361,7 @@ ask_front(Settlement *s)
 	if (memcmp(own_id, s->gid->front_id, sizeof(own_id)) == 0)
 	{
 		/* looked at first: a session that has gone has left its row, or never will */
-		bool		lives = s->gid->front_key == plshard_front_key() &&
-			BackendPidGetProc(s->gid->session) != NULL;
+		bool		lives = plshard_session_lives_here(s->gid);
 
 		if (plshard_front_committed(s->text))
 			return LOOK_COMMIT;

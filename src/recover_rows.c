@@ -6,10 +6,10 @@
  * transaction had nothing prepared anywhere has done its duty: what follows a
  * decision has happened, and can only be repeated in vain.
  *
- * - "committed": the transaction's own session may still ask, if it has not heard of
- *   its commit.  It does so soon (PLSHARD_ROWS_KEPT), or not at all.
- * - "aborted": it may also hold off a PREPARE or COMMIT that is yet to come, so the
- *   session must be gone from all the nodes.
+ * The session must be gone from all the nodes, too: an "aborted" row may hold off a
+ * PREPARE or COMMIT of its that is yet to come, and it may ask for a "committed" one
+ * whose COMMIT was not answered.  (What it knows to be over it deletes itself.)  Should
+ * it have lost all its connections, it asks soon, within PLSHARD_ROWS_KEPT.
  *
  * A pass goes over all rows in the order of their keys, some thousand at a time, each
  * batch in a context of its own below the current one.
@@ -30,7 +30,7 @@
 typedef struct RowSource
 {
 	RecoveryNode *node;			/* NULL: a table of ours */
-	const char *list_sql;		/* %s: the key to begin behind; gid, state by gid */
+	const char *list_sql;		/* %s: the key to begin behind; %d: how many; gids in order */
 	const char *delete_sql;		/* %s: an array of gids */
 	char	   *last;			/* the key where the last batch ended */
 	bool		finished;
@@ -58,7 +58,7 @@ is_prepared(const Knowledge *k, const char *gid)
 }
 
 static bool
-can_go(const Knowledge *k, const char *text, const char *state)
+can_go(const Knowledge *k, const char *text)
 {
 	Gid			gid;
 
@@ -72,16 +72,16 @@ can_go(const Knowledge *k, const char *text, const char *state)
 			bms_is_member(node->id, k->nodes->current))
 			return false;
 	}
-	return strcmp(state, "committed") == 0 || !plshard_session_lives(&k->sessions, &gid);
+	return !plshard_session_lives(&k->sessions, &gid);
 }
 
-/* Lists gids and states as lines of text, which is what plshard_catalog_query can return. */
+/* Lists gids as lines of text, which is what plshard_catalog_query can return. */
 static char *
 lines_of(const RowSource *source)
 {
 	const char *begin = quote_literal_cstr(source->last);
 
-	return psprintf("SELECT string_agg(gid || ' ' || state, E'\\n' ORDER BY gid) FROM (%s) rows",
+	return psprintf("SELECT string_agg(gid, E'\\n' ORDER BY gid) FROM (%s) rows",
 					psprintf(source->list_sql, begin, BATCH));
 }
 
@@ -123,15 +123,12 @@ choose(const Knowledge *k, RowSource *source, char *lines, MemoryContext context
 	for (char *line = lines; line != NULL;)
 	{
 		char	   *next = strchr(line, '\n');
-		char	   *state;
 
 		if (next != NULL)
 			*next++ = '\0';
-		state = strchr(line, ' ');
-		*state++ = '\0';
 		nrows++;
 		last = line;
-		if (can_go(k, line, state))
+		if (can_go(k, line))
 			appendStringInfo(&gids, "%s%s", gids.len > 0 ? ", " : "", quote_literal_cstr(line));
 		line = next;
 	}
@@ -187,19 +184,18 @@ plshard_delete_settled_rows(RecoveryNodes *nodes)
 	for (int i = 0; i < nodes->n; i++)
 	{
 		sources[n].node = &nodes->list[i];
-		sources[n].list_sql = psprintf("SELECT gid, state FROM plshard_node.transaction"
+		sources[n].list_sql = psprintf("SELECT gid FROM plshard_node.transaction"
 									   " WHERE gid > %%s AND starts_with(gid, '%s')"
 									   " AND written_at %s ORDER BY gid LIMIT %%d", prefix, old);
 		sources[n++].delete_sql = "DELETE FROM plshard_node.transaction WHERE gid = ANY (%s)";
 	}
-	sources[n].list_sql = psprintf("SELECT gid, state FROM plshard.decision"
+	sources[n].list_sql = psprintf("SELECT gid FROM plshard.decision"
 								   " WHERE cluster_id = '%s' AND gid > %%s AND decided_at %s"
 								   " ORDER BY gid LIMIT %%d", plshard_cluster_id_text(nodes->map), old);
 	sources[n++].delete_sql = psprintf("DELETE FROM plshard.decision"
 									   " WHERE cluster_id = '%s' AND gid = ANY (%%s)",
 									   plshard_cluster_id_text(nodes->map));
-	/* the session needs no row to know what its own front has done */
-	sources[n].list_sql = psprintf("SELECT gid, 'committed' AS state FROM plshard.transaction"
+	sources[n].list_sql = psprintf("SELECT gid FROM plshard.transaction"
 								   " WHERE gid > %%s AND starts_with(gid, '%s')"
 								   " ORDER BY gid LIMIT %%d", prefix);
 	sources[n++].delete_sql = "DELETE FROM plshard.transaction WHERE gid = ANY (%s)";

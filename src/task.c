@@ -20,10 +20,14 @@
 #include "session.h"
 #include "settings.h"
 #include "task.h"
+#include "utils/inval.h"
 #include "write_locks.h"
 
 /* Pending.number of a one-shot call's COMMIT. */
 #define ONE_SHOT_COMMIT 1
+
+/* How often a write that waits for a lock sees whether the node has been evicted, in milliseconds. */
+#define EVICTION_POLL 1000
 
 static uint64 call_number = 0;
 
@@ -588,6 +592,43 @@ give_up(NodeConn *conn, const char *message)
 	plshard_conn_set_lost(conn, 0, message);
 }
 
+bool
+plshard_task_is_evicted(const Execution *e, const Task *task)
+{
+	const ClusterMap *map;
+
+	if (plshard_is_static(e->map) || task->shard < 0)
+		return false;
+	AcceptInvalidationMessages();
+	map = e->map->valid ? e->map : plshard_cluster_map_unchecked(e->map->ref);
+	return !plshard_cluster_has_active(map, e->map->shards[task->shard].id,
+									   e->map->nodes[task->node].id);
+}
+
+/*
+ * A write that waits for a lock on a node that has been evicted might wait until the
+ * node's repair (protocol rule 25).
+ */
+static Deadline
+leave_evicted(Execution *e)
+{
+	Deadline	again = NO_DEADLINE;
+
+	for (int i = 0; i < e->ntasks; i++)
+	{
+		Task	   *task = &e->tasks[i];
+
+		if (task->state != TASK_SENT || !task->wait_locks || task->conn->state != CONN_READY ||
+			!plshard_conn_waits_for_lock(task->conn))
+			continue;
+		if (e->request != NULL && plshard_task_is_evicted(e, task))
+			give_up(task->conn, "the node was evicted");
+		else
+			again = deadline_in(EVICTION_POLL);
+	}
+	return again;
+}
+
 /*
  * Looks at the clock: the call's own time, each attempt's share of it, how long
  * connecting takes, and silent nodes.  Returns when to look again.
@@ -621,6 +662,8 @@ watch_clock(Execution *e)
 		else
 			wake = deadline_min(wake, task->deadline);
 	}
+	if (e->is_write)
+		wake = deadline_min(wake, leave_evicted(e));
 
 	for (int i = 0; i < e->nconns; i++)
 	{

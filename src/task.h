@@ -125,6 +125,12 @@ extern void plshard_end_execution(Execution *e);
 /* Errors: 55000 where a shard has no active placement. */
 extern void plshard_check_active(const ClusterMap *map, int shard);
 
+/*
+ * True where the task's placement is not active any more.  Looks at what other
+ * sessions have committed.
+ */
+extern bool plshard_task_is_evicted(const Execution *e, const Task *task);
+
 /* Puts the targets of a call on a newer map: shards are found again by their ids. */
 extern void plshard_move_to_map(CallRequest *request, ClusterMap *map);
 

@@ -115,6 +115,12 @@ evict_or_throw(Execution *e, Task *task, bool failed)
 
 	if (e->request == NULL || plshard_is_static(e->map) || (e->one_shot && task->sent))
 		throw_unreplaceable(e, task);
+	if (plshard_task_is_evicted(e, task))
+	{
+		/* by another session: the node may well be there again */
+		plshard_xact_leave(conn);
+		return;
+	}
 	verdict = conn->refused ? NODE_ANSWERS :
 		plshard_judge_node(e->map, task->node, conn->key.userid,
 						   failed ? NODE_FAILED : conn->condemned ? NODE_SILENT : NODE_SUSPECT,

@@ -274,5 +274,24 @@ is($c->sql("SELECT bool_and(consistent) FROM plshard.verify('c')"), 't', '... ve
 my $shard = $c->sql("SELECT plshard.shard_for('c', '$on_4')");
 is($c->try("INSERT INTO plshard_$shard.t VALUES (NULL, 1)", on => 4)->{sqlstate}, '23502', '... with its constraints');
 
+#
+# A write waits for a lock on a node that is evicted meanwhile, and where nobody gives it back
+#
+$holder->sql("BEGIN; SELECT bump('$on_4')");
+my $locks = $c->sql(<<'SQL', on => 4);
+SELECT string_agg(format('pg_advisory_lock(%s)', (classid::bigint << 32) | objid::bigint), ', ')
+FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND mode = 'ExclusiveLock'
+SQL
+$holder->sql('ROLLBACK');
+my $stays = $c->session(on => 4);
+$stays->sql("SELECT $locks");
+$before = $c->sql("SELECT get('$on_4')");
+$s->send("SELECT bump('$on_4')");
+$c->wait_for(q{SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}, on => 4);
+$c->deactivate('n4');
+is($s->result->{out}, $before + 1, 'a write that waits for a lock on a node leaves it when it is evicted');
+$stays->quit;
+is_repaired('a node that was evicted with a lock on it');
+
 $_->quit foreach $s, $idle, $holder;
 done_testing();

@@ -314,7 +314,7 @@ is($c->sql($rows, on => 2), $before, 'and stay');
 
 age();
 $c->sql(q{UPDATE plshard.decision SET decided_at = decided_at - interval '1 hour'});
-# one transaction in doubt, one aborted of a session that lives
+# one transaction in doubt, one aborted and one committed of a session that lives
 $session = $c->session(on => 3);
 $session->sql('SELECT pg_advisory_lock_shared(9, 9)');
 $t = $d->begin(nodes => \@all, front_key => 9, session => 9);
@@ -322,10 +322,12 @@ $t->prepare($_) foreach 2, 3;
 $t->commit(1);
 $other = $d->begin(nodes => \@all, front_key => 9, session => 9);
 $c->sql("INSERT INTO plshard_node.transaction VALUES ('" . $other->gid . "', 'aborted')", on => 1);
+my $done = $d->begin(nodes => \@all, front_key => 9, session => 9);
+$done->commit($_) foreach @all;
 age();
 recover($t);
-is($c->sql('SELECT state FROM plshard_node.transaction ORDER BY gid', on => 1), "committed\naborted", 'the rest goes');
-is($c->sql($rows, on => $_), '0', "on node n$_, too") foreach 2, 3;
+is($c->sql('SELECT state FROM plshard_node.transaction ORDER BY gid', on => 1), "committed\naborted\ncommitted", 'the rest goes');
+is($c->sql($rows, on => $_), '1', "on node n$_, too") foreach 2, 3;
 is($c->sql('SELECT count(*) FROM plshard.decision'), '0', 'and at the registry');
 is($c->sql('SELECT count(*) FROM plshard.transaction'), '0', 'and on the front');
 $session->quit;
@@ -333,7 +335,7 @@ $c->wait_for(q{SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisor
 
 $c->node(3)->stop;
 recover($t);
-is($c->sql('SELECT state FROM plshard_node.transaction', on => 1), "committed\naborted", 'nothing goes while a participant cannot be asked');
+is($c->sql('SELECT state FROM plshard_node.transaction ORDER BY gid', on => 1), "committed\naborted\ncommitted", 'nothing goes while a participant cannot be asked');
 $c->node(3)->start;
 is(recover($t), 'committed', 'the last one is settled');
 age();
