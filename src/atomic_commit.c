@@ -66,6 +66,13 @@ static const char row_sql[] =
 "THEN CASE WHEN pg_catalog.set_config('synchronous_commit', 'on', true) OPERATOR(pg_catalog.=) 'on' "
 "THEN 'committed' END ELSE 'committed' END";
 
+/*
+ * What deferred constraints wait for cannot be looked at during a commit, as the
+ * waits of calls are (deadlock.c), and may be a transaction that waits for this one
+ * on another node.
+ */
+static const char commit_lock_timeout[] = "SET LOCAL lock_timeout = '10s'";
+
 /* ---- who takes part, and who decides ---- */
 
 static bool
@@ -392,6 +399,7 @@ send_before_prepare(NodeConn *conn, const Branch *branch, void *owner)
 	char	   *sql;
 
 	send_row(conn, branch, owner);
+	plshard_conn_send_plain(conn, commit_lock_timeout, PENDING_SETTING, owner, 0, false);
 	if (role[0] == '\0')
 		return;
 	/* deferred triggers are not for that role to run */
@@ -409,6 +417,7 @@ send_prepare(const AtomicCommit *commit, Participant *p)
 	if (p == commit->decider)
 	{
 		/* its deferred constraints shall speak while all can still be rolled back */
+		plshard_conn_send_plain(p->conn, commit_lock_timeout, PENDING_SETTING, p, 0, false);
 		plshard_participant_send(p, "SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS");
 		plshard_participant_end(p);
 		return;

@@ -370,5 +370,28 @@ $c->node(1)->reload;
 $c->node(1)->poll_query_until('postgres', 'SELECT true');
 values_are({ map { ($_ => $values{$_} + 2 - @victims) } $on_12[0], $on_34[0] }, '... each is wholly done or not at all');
 
+#
+# Deferred constraints that wait for each other during COMMIT
+#
+$c->sql(<<'SQL');
+SELECT plshard.deploy('c', $$
+	CREATE TABLE late (k text PRIMARY KEY, id int);
+	CREATE FUNCTION touch_late() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN UPDATE u SET v = u.v WHERE u.id = NEW.id; RETURN NULL; END';
+	CREATE CONSTRAINT TRIGGER touch_late AFTER INSERT ON late DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION touch_late() $$);
+CREATE FUNCTION late(k text, id int) RETURNS void LANGUAGE plshard AS
+	$$ CLUSTER 'c'; RUN ON hash(k); INSERT INTO late VALUES (k, id); $$;
+SQL
+$s[0]->sql("BEGIN; SELECT touch('$on_12[0]', 2); SELECT late('$on_34[1]', 2)");
+$s[1]->sql("BEGIN; SELECT touch('$on_34[0]', 2); SELECT late('$on_12[1]', 2)");
+$_->send('COMMIT') foreach @s[ 0, 1 ];
+@results = map { $_->result } @s[ 0, 1 ];
+@victims = grep { defined $_->{sqlstate} } @results;
+is_deeply([ grep { $_ ne '55P03' } map { $_->{sqlstate} } @victims ], [], 'waits of COMMITs for each other');
+ok(@victims > 0, '... end');
+is($c->sql('SELECT count(*) FROM pg_prepared_xacts', on => $_), 0, "... and leave nothing on n$_") foreach 1 .. 4;
+is_deeply([ $c->differences ], [], '... with equal replicas');
+
 $_->quit foreach @s, $there, $direct;
 done_testing();

@@ -97,7 +97,7 @@ is($dependencies, 5, 'each function depends on its cluster');
 #
 my $other = PostgreSQL::Test::Cluster->new('other');
 $other->init;
-$other->append_conf('postgresql.conf', "fsync = off\nshared_buffers = 16MB");
+$other->append_conf('postgresql.conf', "fsync = off\nshared_buffers = 16MB\nmax_prepared_transactions = 20");
 $other->start;
 
 sub run_ok
