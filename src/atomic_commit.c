@@ -55,16 +55,19 @@ struct AtomicCommit
 static AtomicCommit *undecided = NULL;
 
 /*
- * The transaction's row; also deletes rows that nobody needs any more.  The
- * commit must wait for the disk, whatever the session is set to.
+ * The transaction's row.  The commit must wait for the disk, whatever the session
+ * is set to.
  */
 static const char row_sql[] =
-"WITH gone AS (DELETE FROM plshard_node.transaction WHERE gid OPERATOR(pg_catalog.=) ANY ($2)) "
 "INSERT INTO plshard_node.transaction (gid, state) SELECT $1, "
 "CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) "
 "ANY ('{off,local,remote_write}'::pg_catalog.text[]) "
 "THEN CASE WHEN pg_catalog.set_config('synchronous_commit', 'on', true) OPERATOR(pg_catalog.=) 'on' "
 "THEN 'committed' END ELSE 'committed' END";
+
+/* Deletes rows that nobody needs any more. */
+static const char settled_rows_sql[] =
+"DELETE FROM plshard_node.transaction WHERE gid OPERATOR(pg_catalog.=) ANY ($1)";
 
 /*
  * What deferred constraints wait for cannot be looked at during a commit, as the
@@ -228,18 +231,37 @@ settled_rows(const NodeConn *conn)
 	return array.data;
 }
 
+/*
+ * Whether a transaction deletes the rows: only when there are many, as each
+ * statement costs.  Above READ COMMITTED recovery's deleting the same would be an error.
+ */
+static bool
+deletes_rows(const NodeConn *conn)
+{
+	return conn->nsettled_rows == MAX_SETTLED_ROWS && !IsolationUsesXactSnapshot();
+}
+
+/* The server plans a prepared statement anew when search_path has changed, so each has its own. */
 static void
 send_row(NodeConn *conn, const Branch *branch, void *owner)
 {
-	static const Oid types[2] = {TEXTOID, TEXTARRAYOID};
-	/* above READ COMMITTED recovery's deleting the same would be an error */
-	char	   *gone = IsolationUsesXactSnapshot() ? pstrdup("{}") : settled_rows(conn);
-	const char *values[2] = {branch->text, gone};
-	const RemoteParams params = {.values = values};
+	static const Oid types[1] = {TEXTOID};
+	static const Oid array_types[1] = {TEXTARRAYOID};
+	const char *value = branch->text;
+	const RemoteParams params = {.values = &value};
 
-	plshard_conn_send_prepared(conn, QUERY_COMMIT_ROW, 0, row_sql, 2, types, &params, 0,
-							   PENDING_SETTING, owner, 0, false);
-	pfree(gone);
+	if (deletes_rows(conn))
+	{
+		char	   *gone = settled_rows(conn);
+		const char *gone_value = gone;
+		const RemoteParams gone_params = {.values = &gone_value};
+
+		plshard_conn_send_prepared(conn, QUERY_SETTLED_ROWS, conn->path_shard, settled_rows_sql,
+								   1, array_types, &gone_params, 0, PENDING_SETTING, owner, 0, false);
+		pfree(gone);
+	}
+	plshard_conn_send_prepared(conn, QUERY_COMMIT_ROW, conn->path_shard, row_sql, 1, types, &params,
+							   0, PENDING_SETTING, owner, 0, false);
 }
 
 /*
@@ -251,7 +273,7 @@ row_is_settled(NodeConn *conn, const char *gid)
 {
 	if (conn->state != CONN_READY)
 		return;					/* recovery deletes it */
-	if (!IsolationUsesXactSnapshot())
+	if (deletes_rows(conn))
 		conn->nsettled_rows = 0;
 	if (conn->nsettled_rows == MAX_SETTLED_ROWS)
 		return;
@@ -283,7 +305,7 @@ end_prepared(AtomicCommit *commit, const char *command)
 		if (!p->prepared)
 			continue;
 		plshard_participant_begin(p);
-		plshard_participant_send(p, prepared_command(command, p->branch, p->conn), command);
+		plshard_participant_send(p, 0, prepared_command(command, p->branch, p->conn), command);
 		plshard_participant_end(p);
 	}
 	plshard_inject("prepared_ending");
@@ -418,12 +440,12 @@ send_prepare(const AtomicCommit *commit, Participant *p)
 	{
 		/* its deferred constraints shall speak while all can still be rolled back */
 		plshard_conn_send_plain(p->conn, commit_lock_timeout, PENDING_SETTING, p, 0, false);
-		plshard_participant_send(p, "SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS");
+		plshard_participant_send(p, QUERY_CONSTRAINTS, "SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS");
 		plshard_participant_end(p);
 		return;
 	}
 	send_before_prepare(p->conn, p->branch, p);
-	plshard_participant_send(p, prepared_command("PREPARE TRANSACTION", p->branch, p->conn),
+	plshard_participant_send(p, 0, prepared_command("PREPARE TRANSACTION", p->branch, p->conn),
 							 "PREPARE TRANSACTION");
 	plshard_participant_end(p);
 }
@@ -574,7 +596,7 @@ decide_by_node(AtomicCommit *commit)
 	plshard_inject("before_commit");
 	plshard_participant_begin(decider);
 	send_row(decider->conn, decider->branch, decider);
-	plshard_participant_send(decider, "COMMIT", "COMMIT");
+	plshard_participant_send(decider, QUERY_COMMIT, "COMMIT", "COMMIT");
 	sent = plshard_clock();
 	plshard_participant_end(decider);
 	plshard_inject("commit_sent");

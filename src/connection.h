@@ -152,7 +152,9 @@ typedef enum BuiltinQuery
 	QUERY_PATH = 1,				/* one for each shard */
 	QUERY_READ_WRITE,
 	QUERY_COMMIT,
-	QUERY_COMMIT_ROW,
+	QUERY_CONSTRAINTS,
+	QUERY_COMMIT_ROW,			/* one for each search_path; so is the next */
+	QUERY_SETTLED_ROWS,
 	QUERY_LOCK = 20,			/* one for each LockMode and shard; so are the next */
 	QUERY_WAIT_LOCK = 30,
 	QUERY_EPOCH = 40,			/* one for each shard; so is the next */

@@ -141,10 +141,14 @@ plshard_participant_begin(Participant *p)
 }
 
 void
-plshard_participant_send(Participant *p, const char *sql, const char *tag)
+plshard_participant_send(Participant *p, uint64 query, const char *sql, const char *tag)
 {
 	p->tag = tag;
-	plshard_conn_send_plain(p->conn, sql, PENDING_XACT, p, THE_COMMAND, false);
+	if (query)
+		plshard_conn_send_prepared(p->conn, query, 0, sql, 0, NULL, NULL, 0, PENDING_XACT, p,
+								   THE_COMMAND, false);
+	else
+		plshard_conn_send_plain(p->conn, sql, PENDING_XACT, p, THE_COMMAND, false);
 }
 
 void
@@ -183,12 +187,12 @@ plshard_participants_wait(Participants *participants)
 }
 
 void
-plshard_participants_run(Participants *participants, const char *sql, const char *tag)
+plshard_participants_run(Participants *participants, uint64 query, const char *sql, const char *tag)
 {
 	for (int i = 0; i < participants->n; i++)
 	{
 		plshard_participant_begin(&participants->list[i]);
-		plshard_participant_send(&participants->list[i], sql, tag);
+		plshard_participant_send(&participants->list[i], query, sql, tag);
 		plshard_participant_end(&participants->list[i]);
 	}
 	plshard_participants_wait(participants);

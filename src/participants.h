@@ -57,7 +57,7 @@ extern Participant *plshard_add_participant(Participants *participants);
 extern void plshard_participant_begin(Participant *p);
 
 /* Queues the command of the batch that counts; success must answer "tag" (a constant). */
-extern void plshard_participant_send(Participant *p, const char *sql, const char *tag);
+extern void plshard_participant_send(Participant *p, uint64 query, const char *sql, const char *tag);
 
 /* Ends the batch, and sends it. */
 extern void plshard_participant_end(Participant *p);
@@ -66,7 +66,7 @@ extern void plshard_participant_end(Participant *p);
 extern void plshard_participants_wait(Participants *participants);
 
 /* The three for all participants: one command everywhere. */
-extern void plshard_participants_run(Participants *participants, const char *sql, const char *tag);
+extern void plshard_participants_run(Participants *participants, uint64 query, const char *sql, const char *tag);
 
 /*
  * True where it matters what becomes of the transaction on a node: it has an active

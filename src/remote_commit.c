@@ -131,7 +131,7 @@ check_connections(Participants *participants, HTAB *written)
 static void
 check_constraints(Participants *participants, HTAB *written)
 {
-	plshard_participants_run(participants, "SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS");
+	plshard_participants_run(participants, QUERY_CONSTRAINTS, "SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS");
 	plshard_throw_refusal(participants);
 	for (int i = 0; i < participants->n;)
 	{
@@ -193,7 +193,7 @@ commit_fast(Participants *participants, HTAB *written)
 	if (participants->n == 0)
 		return;
 	participants->begun = true;
-	plshard_participants_run(participants, "COMMIT", "COMMIT");
+	plshard_participants_run(participants, QUERY_COMMIT, "COMMIT", "COMMIT");
 	plshard_inject("committed");
 	for (int i = 0; i < participants->n; i++)
 	{
