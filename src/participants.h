@@ -56,7 +56,10 @@ extern Participant *plshard_add_participant(Participants *participants);
 /* Begins a batch of commands for one participant (nothing is sent to one that was lost). */
 extern void plshard_participant_begin(Participant *p);
 
-/* Queues the command of the batch that counts; success must answer "tag" (a constant). */
+/*
+ * Queues the command of the batch that counts; success must answer "tag" (a constant).
+ * "query" is its BuiltinQuery where it is to be prepared, 0 for text that differs each time.
+ */
 extern void plshard_participant_send(Participant *p, uint64 query, const char *sql, const char *tag);
 
 /* Ends the batch, and sends it. */
@@ -65,7 +68,7 @@ extern void plshard_participant_end(Participant *p);
 /* Waits until no participant is COMMAND_WAITING. */
 extern void plshard_participants_wait(Participants *participants);
 
-/* The three for all participants: one command everywhere. */
+/* The three for all participants: one command everywhere, its arguments as above. */
 extern void plshard_participants_run(Participants *participants, uint64 query, const char *sql, const char *tag);
 
 /*
