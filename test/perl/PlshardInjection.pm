@@ -45,8 +45,8 @@ our %outcome = (
 
 sub new
 {
-	my ($class) = @_;
-	my $c = PlshardCluster->new(nodes => 4, define => 0, front_conf => "restart_after_crash = on\n");
+	my ($class, %options) = @_;
+	my $c = PlshardCluster->new(nodes => 4, define => 0, front_conf => "restart_after_crash = on\n", %options);
 	my $self = bless { c => $c, serial => {}, placements => {} }, $class;
 
 	foreach my $replicas (1 .. 3)
