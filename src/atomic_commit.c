@@ -59,21 +59,17 @@ static AtomicCommit *undecided = NULL;
  * is set to.
  */
 static const char row_sql[] =
-"INSERT INTO plshard_node.transaction (gid, state) SELECT $1, "
+"INSERT INTO plshard_node.transaction (gid, state) VALUES ($1, "
 "CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) "
 "ANY ('{off,local,remote_write}'::pg_catalog.text[]) "
 "THEN CASE WHEN pg_catalog.set_config('synchronous_commit', 'on', true) OPERATOR(pg_catalog.=) 'on' "
-"THEN 'committed' END ELSE 'committed' END";
+"THEN 'committed' END ELSE 'committed' END)";
 
 /* Deletes rows that nobody needs any more. */
 static const char settled_rows_sql[] =
 "DELETE FROM plshard_node.transaction WHERE gid OPERATOR(pg_catalog.=) ANY ($1)";
 
-/*
- * What deferred constraints wait for cannot be looked at during a commit, as the
- * waits of calls are (deadlock.c), and may be a transaction that waits for this one
- * on another node.
- */
+/* What deferred constraints wait for must have an end: the caller cannot cancel a commit. */
 static const char commit_lock_timeout[] = "SET LOCAL lock_timeout = '10s'";
 
 /* ---- who takes part, and who decides ---- */
@@ -469,11 +465,39 @@ note_prepared(const AtomicCommit *commit, Participant *p)
 	return p->state == COMMAND_DONE;
 }
 
+static bool
+note_all_prepared(const AtomicCommit *commit)
+{
+	bool		well = true;
+
+	for (int i = 0; i < commit->participants->n; i++)
+		well &= note_prepared(commit, &commit->participants->list[i]);
+	return well;
+}
+
+/* In PG_CATCH, while PREPAREs are on their way: takes them back. */
+static void
+abort_and_rethrow(AtomicCommit *commit)
+{
+	ErrorData  *error;
+
+	HOLD_INTERRUPTS();			/* the error undid the commit's own */
+	MemoryContextSwitchTo(TopTransactionContext);
+	error = CopyErrorData();
+	FlushErrorState();
+	commit->participants->may_abort = false;
+	plshard_participants_abandon(commit->participants);
+	note_all_prepared(commit);
+	plshard_atomic_abort(commit);
+	commit->participants->settled = true;
+	ReThrowError(error);
+}
+
 AtomicCommit *
 plshard_atomic_prepare(Participants *participants, HTAB *written)
 {
 	AtomicCommit *commit = palloc0(sizeof(AtomicCommit));
-	bool		well = true;
+	volatile bool well = false;
 
 	commit->participants = participants;
 	commit->written = written;
@@ -485,13 +509,22 @@ plshard_atomic_prepare(Participants *participants, HTAB *written)
 	if (commit->decider == NULL)
 		undecided = commit;
 	participants->begun = true;
-	for (int i = 0; i < participants->n; i++)
-		send_prepare(commit, &participants->list[i]);
-	plshard_inject("prepare_sent");
-	plshard_participants_wait(participants);
-	for (int i = 0; i < participants->n; i++)
-		well &= note_prepared(commit, &participants->list[i]);
-	plshard_inject("prepared");
+	PG_TRY();
+	{
+		for (int i = 0; i < participants->n; i++)
+			send_prepare(commit, &participants->list[i]);
+		plshard_inject("prepare_sent");
+		participants->may_abort = true;
+		plshard_participants_wait(participants);
+		participants->may_abort = false;
+		well = note_all_prepared(commit);
+		plshard_inject("prepared");
+	}
+	PG_CATCH();
+	{
+		abort_and_rethrow(commit);
+	}
+	PG_END_TRY();
 	if (!well)
 		abort_and_throw(commit);
 	return commit;

@@ -112,7 +112,7 @@ find_cycle(WaitGraph *graph, SearchRule rule, bool greatest)
 			if (edge->seen)
 				break;			/* has been here */
 			edge->seen = true;
-			if (edge->blocker_pid == 0 ||
+			if (edge->blocker.pid == 0 ||
 				(rule == AS_ALL_SEE_IT && edge->place == FRONT_ITSELF) ||
 				(greatest && may_end_it(graph, edge, rule) &&
 				 compare_sessions(edge->waiter, graph->me) > 0))

@@ -136,6 +136,7 @@ plshard_participant_begin(Participant *p)
 	p->answered = false;
 	p->error = NULL;
 	p->probe_at = deadline_in(p->map->options.node_timeout);
+	memset(&p->lock_wait, 0, sizeof(p->lock_wait));
 	p->conn->sync_wait_cancelled = false;
 	plshard_xact_release_call(p->conn, p);
 }
@@ -176,6 +177,15 @@ plshard_participants_wait(Participants *participants)
 				look_after(participants, p);
 			if (p->state != COMMAND_WAITING)
 				continue;
+			if (participants->may_abort)
+			{
+				const char *deadlock = plshard_look_for_deadlock(&p->lock_wait, p->conn,
+																 participants->deadline);
+
+				if (deadlock)
+					participants->deadlock = deadlock;
+				wake = deadline_min(wake, p->lock_wait.look_at);
+			}
 			conns[n++] = p->conn;
 			wake = deadline_min(wake, p->probe_at);
 		}
@@ -184,6 +194,16 @@ plshard_participants_wait(Participants *participants)
 		plshard_pump(conns, n, handle_result, NULL, wake);
 	}
 	pfree(conns);
+}
+
+void
+plshard_participants_abandon(Participants *participants)
+{
+	for (int i = 0; i < participants->n; i++)
+	{
+		if (participants->list[i].state == COMMAND_WAITING)
+			give_up(&participants->list[i], "the transaction was given up");
+	}
 }
 
 void
@@ -242,6 +262,8 @@ plshard_throw_refused(Participants *participants, const Participant *p)
 				 errmsg("the transaction was rolled back by the cluster's recovery"),
 				 errdetail("Its commit took so long that its session was taken for dead."),
 				 errhint("Try the transaction again.")));
+	if (participants->deadlock && plshard_result_sqlstate(p->error) == ERRCODE_QUERY_CANCELED)
+		plshard_throw_deadlock(participants->deadlock);
 	if (cannot_prepare(p->error))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -4,15 +4,16 @@
  * The nodes that the caller's transaction has written to, and commands that run
  * on several of them at once: what the ways to commit have in common.
  *
- * While commands run nothing is cancelled by what the session waits for: a node
- * is given up when its connection is lost, when it fails a probe, or when the
- * session is to end.
+ * While commands run nothing is cancelled by what the session waits for, other than
+ * by a deadlock, where may_abort says so: a node is given up when its connection is
+ * lost, when it fails a probe, or when the session is to end.
  */
 #ifndef PLSHARD_PARTICIPANTS_H
 #define PLSHARD_PARTICIPANTS_H
 
 #include "compat.h"
 #include "connection.h"
+#include "deadlock.h"
 #include "remote_commit.h"
 
 typedef enum CommandState
@@ -38,6 +39,7 @@ typedef struct Participant
 	const char *tag;			/* what success of it answers */
 	PGresult   *error;			/* owned by the current memory context, or NULL */
 	Deadline	probe_at;
+	LockWait	lock_wait;
 } Participant;
 
 typedef struct Participants
@@ -46,6 +48,8 @@ typedef struct Participants
 	int			size;
 	Participant *list;
 	Deadline	deadline;		/* if there is one, nobody is probed, and who has not answered then is given up */
+	bool		may_abort;		/* what commands wait for may be ended, if it is a deadlock */
+	const char *deadlock;		/* then: the description of the one that was, or NULL */
 	bool		begun;			/* something was sent that cannot be taken back by ROLLBACK */
 	bool		settled;		/* an error that is thrown tells the outcome */
 } Participants;
@@ -67,6 +71,9 @@ extern void plshard_participant_end(Participant *p);
 
 /* Waits until no participant is COMMAND_WAITING. */
 extern void plshard_participants_wait(Participants *participants);
+
+/* Closes the connections of those that are COMMAND_WAITING. */
+extern void plshard_participants_abandon(Participants *participants);
 
 /* The three for all participants: one command everywhere, its arguments as above. */
 extern void plshard_participants_run(Participants *participants, uint64 query, const char *sql, const char *tag);

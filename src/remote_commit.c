@@ -131,7 +131,9 @@ check_connections(Participants *participants, HTAB *written)
 static void
 check_constraints(Participants *participants, HTAB *written)
 {
+	participants->may_abort = true;
 	plshard_participants_run(participants, QUERY_CONSTRAINTS, "SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS");
+	participants->may_abort = false;
 	plshard_throw_refusal(participants);
 	for (int i = 0; i < participants->n;)
 	{

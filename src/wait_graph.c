@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type_d.h"
+#include "gid.h"
 #include "miscadmin.h"
 #include "pump.h"
 #include "session_key.h"
@@ -16,11 +17,19 @@
 #include "utils/builtins.h"
 #include "wait_graph.h"
 
-/* Who waits for whom on a server, and for which sessions of fronts they stand. */
+/*
+ * Who waits for whom on a server, and for which sessions of fronts they stand.  What a
+ * session has prepared stands for it, too: its gid says whose it is.
+ */
 const char plshard_edges_sql[] =
 "WITH held AS MATERIALIZED (SELECT * FROM pg_catalog.pg_locks), "
 "waiting AS (SELECT pid, pg_catalog.min(waitstart) AS since FROM held"
 " WHERE NOT granted AND pid IS NOT NULL GROUP BY pid), "
+"prepared AS MATERIALIZED (SELECT h.virtualtransaction AS holder,"
+" ('x' || pg_catalog.split_part(p.gid, '_', 4))::bit(32)::pg_catalog.int8 AS front,"
+" pg_catalog.split_part(p.gid, '_', 5)::pg_catalog.int8 AS id"
+" FROM held h JOIN pg_catalog.pg_prepared_xacts p ON p.transaction = h.transactionid"
+" WHERE h.pid IS NULL AND h.locktype = 'transactionid' AND p.gid ~ '^" PLSHARD_GID_PREFIX "[0-9a-f]+_[0-9a-f]+_[0-9a-f]{8}_[0-9]+_'), "
 "edge AS MATERIALIZED (SELECT w.pid AS waiter, w.since, b.blocker FROM waiting w,"
 " LATERAL (SELECT DISTINCT pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) AS blocker) b), "
 "session AS MATERIALIZED (SELECT pid, pg_catalog.min(classid::pg_catalog.int8)::pg_catalog.int8 AS front,"
@@ -31,9 +40,14 @@ const char plshard_edges_sql[] =
 " (EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::pg_catalog.int8,"
 " e.waiter, e.blocker,"
 " (EXTRACT(epoch FROM e.since) * 1000000)::pg_catalog.int8,"
-" w.front, w.id, b.front, b.id "
+" w.front, w.id, COALESCE(b.front, p.front), COALESCE(b.id, p.id) "
 "FROM pg_catalog.pg_control_system() c, edge e"
-" LEFT JOIN session w ON w.pid = e.waiter LEFT JOIN session b ON b.pid = e.blocker";
+" LEFT JOIN session w ON w.pid = e.waiter LEFT JOIN session b ON b.pid = e.blocker"
+" LEFT JOIN LATERAL (SELECT DISTINCT q.front, q.id FROM held t"
+" JOIN held h ON (h.locktype, h.database, h.relation, h.page, h.tuple, h.virtualxid, h.transactionid, h.classid, h.objid, h.objsubid)"
+" IS NOT DISTINCT FROM (t.locktype, t.database, t.relation, t.page, t.tuple, t.virtualxid, t.transactionid, t.classid, t.objid, t.objsubid)"
+" JOIN prepared q ON q.holder = h.virtualtransaction"
+" WHERE t.pid = e.waiter AND NOT t.granted AND h.granted AND h.pid IS NULL) p ON e.blocker = 0";
 
 static Edge *
 add_edge(WaitGraph *graph)
@@ -116,7 +130,7 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
  * many connections: that one is not asked.  Throws everything else.
  */
 static void
-forgive(MemoryContext context)
+forgive(MemoryContext context, uint32 held)
 {
 	int			sqlstate = geterrcode();
 
@@ -125,12 +139,14 @@ forgive(MemoryContext context)
 		PG_RE_THROW();
 	MemoryContextSwitchTo(context);
 	FlushErrorState();
+	InterruptHoldoffCount = held;	/* a commit may be under way */
 }
 
 static void
 start(AskedNode *asked)
 {
 	MemoryContext context = CurrentMemoryContext;
+	uint32		held = InterruptHoldoffCount;
 
 	plshard_conn_close(asked->conn);
 	PG_TRY();
@@ -139,7 +155,7 @@ start(AskedNode *asked)
 	}
 	PG_CATCH();
 	{
-		forgive(context);
+		forgive(context, held);
 	}
 	PG_END_TRY();
 }
@@ -148,6 +164,7 @@ static void
 receive(WaitGraph *graph, NodeConn **conns, int nconns, Deadline deadline)
 {
 	MemoryContext context = CurrentMemoryContext;
+	uint32		held = InterruptHoldoffCount;
 
 	PG_TRY();
 	{
@@ -155,7 +172,7 @@ receive(WaitGraph *graph, NodeConn **conns, int nconns, Deadline deadline)
 	}
 	PG_CATCH();
 	{
-		forgive(context);
+		forgive(context, held);
 	}
 	PG_END_TRY();
 }

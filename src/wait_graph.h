@@ -28,7 +28,7 @@ typedef struct Edge
 	int			place;			/* index of the node that was asked, or FRONT_ITSELF */
 	int32		server;			/* of that place */
 	int			waiter_pid;		/* the processes there */
-	int			blocker_pid;	/* 0: a prepared transaction */
+	int			blocker_pid;	/* 0: a prepared transaction; the blocker's, too, if it is no session's */
 	int64		since;			/* when it began to wait, in us; 0: unknown */
 	bool		seen;			/* by the search that is under way */
 	int			parent;			/* the edge that led to it, or -1 */

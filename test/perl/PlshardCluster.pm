@@ -304,6 +304,22 @@ sub wait_for
 
 =pod
 
+=item $c->wait_for_restart($session)
+
+After a session of the front was killed: until the front has noticed, and is back.
+
+=cut
+
+sub wait_for_restart
+{
+	my ($self, $session) = @_;
+	# what is left of the session goes with the server's shared memory
+	$self->wait_for('SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ' . $session->pid . ')');
+	return;
+}
+
+=pod
+
 =item $c->sample
 
 Puts table C<t (k text PRIMARY KEY, v int)> on all shards, and functions on the

@@ -11,7 +11,7 @@ PlshardInjection - transactions that meet their fate at a step of their commit
   my @keys = $i->new_keys(2, 2);				# cluster c2: two replicas; two shards
   my $session = $i->begin(2, 'committed:kill', @keys);
   my $result = $session->try('COMMIT');
-  $i->wait_for_front;
+  $c->wait_for_restart($session);
   $i->check('killed at committed', 2, 'present', PlshardInjection::told($result), @keys);
 
 Clusters c1, c2 and c3, with as many replicas, are on the same four nodes. The module
@@ -115,10 +115,6 @@ COMMIT.
 
 Sends COMMIT, and waits until the session has stopped itself; its process id.
 
-=item $i->wait_for_front
-
-The front restarts after the death of one of its sessions.
-
 =cut
 
 sub begin
@@ -141,13 +137,6 @@ sub commit_and_stop
 		Time::HiRes::usleep(100_000);
 	}
 	die 'the session has not come to its step';
-}
-
-sub wait_for_front
-{
-	my ($self) = @_;
-	$self->{c}->front->poll_query_until('postgres', 'SELECT true') or die 'the front does not come back';
-	return;
 }
 
 =pod

@@ -291,7 +291,7 @@ sub killed_at
 	my $session = $c->session;
 	my $lost = $session->try("SET plshard.inject = '$point:kill'; $sql")->{lost};
 	ok($lost, "a session is killed at $point");
-	$c->wait_for('SELECT true');
+	$c->wait_for_restart($session);
 	$c->sql("SELECT plshard.recover('c')");
 	is(prepared(), '0 0 0', '... nothing is left prepared');
 	is($c->sql('SELECT count(*) FROM plshard.in_doubt'), 0, '... or in doubt');

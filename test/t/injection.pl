@@ -27,7 +27,7 @@ foreach my $shape ([ 1, 2 ], [ 2, 1 ], [ 2, 2 ], [ 3, 1 ], [ 3, 2 ])
 		my @keys = $i->new_keys($replicas, $shards);
 		my $session = $i->begin($replicas, "$step:kill", @keys);
 		ok($session->try('COMMIT')->{lost}, "$name: the session is gone");
-		$i->wait_for_front;
+		$c->wait_for_restart($session);
 		$i->check($name, $replicas, $outcome{$step}, 'unknown', @keys);
 	}
 }
@@ -44,7 +44,7 @@ foreach my $shape ([ 2, grep { !/^(?:before_prepare|prepare_sent)$/ } @steps ], 
 		$session->sql("SET plshard.inject = '$step:kill'");
 		$session->sql('BEGIN') if $replicas == 1;
 		ok($session->try("SELECT put$replicas('$keys[0]{name}', 1); COMMIT")->{lost}, "$name: the session is gone");
-		$i->wait_for_front;
+		$c->wait_for_restart($session);
 		$i->check($name, $replicas, $outcome{$step}, 'unknown', @keys);
 	}
 }
@@ -60,6 +60,12 @@ foreach my $step (@steps)
 	my $result = $session->try('COMMIT');
 	isnt($result->{sqlstate}, undef, "$name is reported");
 	is($session->sql('SELECT 1'), '1', "$name: the session goes on");
+	if ($step =~ /^(?:before_prepare|prepare_sent|prepared)$/)
+	{
+		is($result->{sqlstate}, 'PS999', "$name: the client is told how it ended");
+		is($c->sql('SELECT count(*) FROM pg_prepared_xacts', on => $_), 0, "$name: nothing is left on n$_")
+		  foreach $step eq 'prepared' ? 1 .. 4 : ();
+	}
 	$session->quit;
 	$i->check($name, 2, $outcome{$step} eq 'present' ? 'present' : 'either', PlshardInjection::told($result), @keys);
 }
@@ -118,7 +124,7 @@ foreach my $action (qw(kill error))
 		$session->sql("SELECT put2('$keys[1]{name}', 1)");		# its nodes see that when they prepare
 		my $result = $session->try('COMMIT');
 		isnt(PlshardInjection::told($result), 'ok', "$name: the client is not told that it went well");
-		if ($result->{lost}) { $i->wait_for_front; }
+		if ($result->{lost}) { $c->wait_for_restart($session); }
 		else { $session->quit; }
 		$i->check($name, 2, 'absent', PlshardInjection::told($result), @keys);
 	}
@@ -142,7 +148,7 @@ foreach my $step (sort keys %front_outcome)
 	my $session = $i->begin(2, "$step:kill", @keys);
 	$session->sql("INSERT INTO local VALUES ('$keys[0]{name}')");
 	ok($session->try('COMMIT')->{lost}, "$name: the session is gone");
-	$i->wait_for_front;
+	$c->wait_for_restart($session);
 	$i->check($name, 2, $front_outcome{$step}, 'unknown', @keys);
 	is($c->sql("SELECT count(*) FROM local WHERE k = '$keys[0]{name}'"), $front_outcome{$step} eq 'present' ? 1 : 0,
 		"$name: and so on the front");

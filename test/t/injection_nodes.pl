@@ -65,7 +65,7 @@ foreach my $shape ([ 2, qw(prepare_sent prepared commit_sent committed) ], [ 3, 
 			$c->node($node)->stop('immediate');
 			kill 'KILL', $pid;
 			ok($session->result->{lost}, "$name: the client knows nothing");
-			$i->wait_for_front;
+			$c->wait_for_restart($session);
 			my $result = $c->try("SELECT put$replicas('$keys[0]{name}', 2)", timeout => 60);
 			is($result->{sqlstate}, undef, "$name: writers go on");
 			bring_back($node, $replicas);

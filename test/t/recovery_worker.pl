@@ -64,7 +64,7 @@ $session->sql("SELECT put('x', 1)");
 my $before = $c->sql($launcher);
 @left = leave_in_doubt();
 kill 'KILL', $session->pid;
-$c->wait_for('SELECT true');	# until it accepts connections again
+$c->wait_for_restart($session);
 settled('after a crash of the front', @left);
 isnt($c->sql($launcher), $before, 'which took the launcher with it');
 
