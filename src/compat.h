@@ -43,6 +43,18 @@
 #define plshard_create_wait_event_set(n) CreateWaitEventSet(TopMemoryContext, (n))
 #endif
 
+/*
+ * Rows of long results come some at a time: few, since they may be wide.  Each such
+ * result costs libpq a copy of the result's description.
+ */
+#ifdef LIBPQ_HAS_CHUNK_MODE
+#define PLSHARD_SOME_ROWS PGRES_TUPLES_CHUNK
+#define plshard_set_row_mode(conn) PQsetChunkedRowsMode((conn), 32)
+#else
+#define PLSHARD_SOME_ROWS PGRES_SINGLE_TUPLE
+#define plshard_set_row_mode(conn) PQsetSingleRowMode(conn)
+#endif
+
 /* A search_path that can later be compared with the current one. */
 #if PG_VERSION_NUM >= 170000
 typedef SearchPathMatcher SearchPathState;

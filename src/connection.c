@@ -602,7 +602,7 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 
 		if (p->row_mode && !p->row_mode_set)
 		{
-			PQsetSingleRowMode(conn->pg);
+			plshard_set_row_mode(conn->pg);
 			p->row_mode_set = true;
 		}
 		if (PQisBusy(conn->pg))

@@ -39,7 +39,7 @@ typedef struct Pending
 	PendingKind kind;
 	void	   *owner;			/* whose command it is; NULL: nobody waits for it */
 	int			number;			/* likewise */
-	bool		row_mode;		/* rows are to come one at a time */
+	bool		row_mode;		/* rows are to come a few at a time */
 	bool		row_mode_set;
 	bool		answered;		/* a result has come; NULL ends it */
 	struct PreparedStatement *statement;	/* PENDING_PREPARE */

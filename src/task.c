@@ -440,15 +440,13 @@ plshard_deliver(Execution *e, Task *task, const PGresult *result)
 	error_context_stack = callback.previous;
 }
 
-/* Adds a row that came by itself to those that are kept. */
+/* Adds some rows of a result to those that are kept. */
 static void
-keep_row(Task *task, PGresult *row)
+keep_rows(Task *task, PGresult *rows)
 {
-	int			n;
-
 	if (task->result == NULL)
 	{
-		PGresult   *empty = PQcopyResult(row, PG_COPYRES_ATTRS);
+		PGresult   *empty = PQcopyResult(rows, PG_COPYRES_ATTRS);
 
 		if (empty == NULL)
 			ereport(ERROR,
@@ -456,18 +454,24 @@ keep_row(Task *task, PGresult *row)
 					 errmsg("out of memory")));
 		task->result = plshard_own_result(empty);
 	}
-	n = PQntuples(task->result);
-	if (n < task->digest.nrows - 1 || PQresultMemorySize(task->result) > work_mem * (size_t) 1024)
-		return;
-	for (int i = 0; i < PQnfields(row); i++)
+	if (PQntuples(task->result) + PQntuples(rows) < task->digest.nrows)
+		return;					/* some are left out already */
+	for (int row = 0; row < PQntuples(rows); row++)
 	{
-		bool		isnull = PQgetisnull(row, 0, i);
+		int			n = PQntuples(task->result);
 
-		if (!PQsetvalue(task->result, n, i, PQgetvalue(row, 0, i),
-						isnull ? -1 : PQgetlength(row, 0, i)))
-			ereport(ERROR,
-					(errcode(ERRCODE_OUT_OF_MEMORY),
-					 errmsg("out of memory")));
+		if (PQresultMemorySize(task->result) > work_mem * (size_t) 1024)
+			return;
+		for (int i = 0; i < PQnfields(rows); i++)
+		{
+			bool		isnull = PQgetisnull(rows, row, i);
+
+			if (!PQsetvalue(task->result, n, i, PQgetvalue(rows, row, i),
+							isnull ? -1 : PQgetlength(rows, row, i)))
+				ereport(ERROR,
+						(errcode(ERRCODE_OUT_OF_MEMORY),
+						 errmsg("out of memory")));
+		}
 	}
 }
 
@@ -478,8 +482,8 @@ keep_row(Task *task, PGresult *row)
 static void
 keep_result(Task *task, PGresult *result)
 {
-	if (PQresultStatus(result) == PGRES_SINGLE_TUPLE)
-		keep_row(task, result);
+	if (PQresultStatus(result) == PLSHARD_SOME_ROWS)
+		keep_rows(task, result);
 	else if (task->result == NULL)
 	{
 		task->conn->result = NULL;
@@ -516,7 +520,7 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 	{
 		case PGRES_COMMAND_OK:
 		case PGRES_TUPLES_OK:
-		case PGRES_SINGLE_TUPLE:
+		case PLSHARD_SOME_ROWS:
 			if (pending->kind == PENDING_CALL && task->state == TASK_SENT)
 				call_result(e, task, pending, result);
 			else if (pending->kind == PENDING_XACT && pending->number == ONE_SHOT_COMMIT)
