@@ -503,7 +503,9 @@ call_result(Execution *e, Task *task, Pending *pending, PGresult *result)
 		plshard_deliver(e, task, result);
 	else
 	{
-		task->affected = strtoull(PQcmdTuples(result), NULL, 10);
+		/* the last of several results need not be the one that says it */
+		if (PQcmdTuples(result)[0] != '\0')
+			task->affected = strtoull(PQcmdTuples(result), NULL, 10);
 		for (int row = 0; row < PQntuples(result); row++)
 			plshard_digest_row(&task->digest, result, row);
 		keep_result(task, result);
