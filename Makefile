@@ -94,7 +94,7 @@ else
 
 all install uninstall installcheck clean:
 	@echo >&2 'plshard: "$(PG_CONFIG)" does not know PGXS. Install the server headers'
-	@echo >&2 '(Debian: postgresql-server-dev-NN), or run scripts/prepare, or give PG_CONFIG=/path/to/pg_config'
+	@echo >&2 '(Debian: postgresql-server-dev-NN and libkrb5-dev), or run scripts/prepare, or give PG_CONFIG=/path/to/pg_config'
 	@exit 1
 
 endif
