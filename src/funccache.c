@@ -14,6 +14,7 @@
 #include "funccache.h"
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/hsearch.h"
@@ -27,7 +28,8 @@ typedef struct FunctionKey
 	Oid			function;
 	Oid			collation;		/* of the input */
 	int32		record_typmod;	/* of the column list of a record, else -1 */
-	Oid			argtypes[FUNC_MAX_ARGS];	/* actual ones; unused: 0 */
+	int32		nargs;
+	Oid			argtypes[FUNC_MAX_ARGS];	/* actual ones */
 } FunctionKey;
 
 typedef struct FunctionSlot
@@ -114,6 +116,33 @@ relcache_callback(Datum arg, Oid relation)
 	for_all_functions(relation_is_hit, 0, relation);
 }
 
+/* ---- keys: of the argument types only those count that there are ---- */
+
+static Size
+size_of_key(const FunctionKey *key)
+{
+	return offsetof(FunctionKey, argtypes) + key->nargs * sizeof(Oid);
+}
+
+static uint32
+hash_key(const void *key, Size size)
+{
+	return hash_bytes(key, size_of_key(key));
+}
+
+static int
+compare_keys(const void *a, const void *b, Size size)
+{
+	/* the number of them comes before those that it counts */
+	return memcmp(a, b, size_of_key(a));
+}
+
+static void *
+copy_key(void *to, const void *from, Size size)
+{
+	return memcpy(to, from, size_of_key(from));
+}
+
 static void
 create_slots(void)
 {
@@ -122,7 +151,11 @@ create_slots(void)
 	info.keysize = sizeof(FunctionKey);
 	info.entrysize = sizeof(FunctionSlot);
 	info.hcxt = CacheMemoryContext;
-	slots = hash_create("plshard functions", 64, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	info.hash = hash_key;
+	info.match = compare_keys;
+	info.keycopy = copy_key;
+	slots = hash_create("plshard functions", 64, &info,
+						HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_KEYCOPY | HASH_CONTEXT);
 	CacheRegisterSyscacheCallback(PROCOID, syscache_callback, 0);
 	CacheRegisterSyscacheCallback(TYPEOID, syscache_callback, 0);
 	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, syscache_callback, 0);
@@ -147,7 +180,6 @@ find_slot(FunctionCallInfo fcinfo, HeapTuple proc_tuple)
 	if (slots == NULL)
 		create_slots();
 
-	memset(&key, 0, sizeof(key));
 	key.function = fcinfo->flinfo->fn_oid;
 	key.collation = fcinfo->fncollation;
 	key.record_typmod = -1;
@@ -162,6 +194,7 @@ find_slot(FunctionCallInfo fcinfo, HeapTuple proc_tuple)
 		assign_record_type_typmod(columns);
 		key.record_typmod = columns->tdtypmod;
 	}
+	key.nargs = proc->pronargs;
 	memcpy(key.argtypes, proc->proargtypes.values, proc->pronargs * sizeof(Oid));
 	if (!resolve_polymorphic_argtypes(proc->pronargs, key.argtypes, NULL,
 									  fcinfo->flinfo->fn_expr))

@@ -81,28 +81,26 @@ add_conn(Execution *e, NodeConn *conn)
 {
 	if (find_conn(e, conn) >= 0)
 		return;
+	if (e->conns == NULL)
+	{
+		e->conns = e->few_conns;
+		e->watches = e->few_watches;
+		e->conns_size = FEW_CONNS;
+	}
 	if (e->nconns == e->conns_size)
 	{
-		e->conns_size = Max(8, e->conns_size * 2);
-		if (e->conns == NULL)
-		{
-			e->conns = palloc(e->conns_size * sizeof(NodeConn *));
-			e->probe_at = palloc(e->conns_size * sizeof(Deadline));
-			e->silences = palloc(e->conns_size * sizeof(int));
-			e->lock_waits = palloc(e->conns_size * sizeof(LockWait));
-		}
-		else
-		{
-			e->conns = repalloc(e->conns, e->conns_size * sizeof(NodeConn *));
-			e->probe_at = repalloc(e->probe_at, e->conns_size * sizeof(Deadline));
-			e->silences = repalloc(e->silences, e->conns_size * sizeof(int));
-			e->lock_waits = repalloc(e->lock_waits, e->conns_size * sizeof(LockWait));
-		}
+		NodeConn  **conns = palloc(e->conns_size * 4 * sizeof(NodeConn *));
+		ConnWatch  *watches = palloc(e->conns_size * 4 * sizeof(ConnWatch));
+
+		memcpy(conns, e->conns, e->nconns * sizeof(NodeConn *));
+		memcpy(watches, e->watches, e->nconns * sizeof(ConnWatch));
+		e->conns = conns;
+		e->watches = watches;
+		e->conns_size *= 4;
 	}
 	e->conns[e->nconns] = conn;
-	e->probe_at[e->nconns] = NO_DEADLINE;
-	e->silences[e->nconns] = 0;
-	memset(&e->lock_waits[e->nconns], 0, sizeof(LockWait));
+	memset(&e->watches[e->nconns], 0, sizeof(ConnWatch));
+	e->watches[e->nconns].probe_at = NO_DEADLINE;
 	e->nconns++;
 	conn->in_use = GetCurrentTransactionNestLevel();
 }
@@ -234,8 +232,8 @@ send_task(Execution *e, Task *task)
 	task->state = TASK_SENT;
 	task->synced = false;
 	task->sent = true;
-	e->probe_at[place] = deadline_in(e->map->options.node_timeout);
-	memset(&e->lock_waits[place], 0, sizeof(LockWait));
+	e->watches[place].probe_at = deadline_in(e->map->options.node_timeout);
+	memset(&e->watches[place].lock_wait, 0, sizeof(LockWait));
 	if (e->recording)
 	{
 		plshard_send_call_record(e, task);
@@ -674,6 +672,7 @@ watch_clock(Execution *e)
 	for (int i = 0; i < e->nconns; i++)
 	{
 		NodeConn   *conn = e->conns[i];
+		ConnWatch  *watch = &e->watches[i];
 		Deadline	suspicious;
 		const char *description;
 		int			node;
@@ -693,16 +692,16 @@ watch_clock(Execution *e)
 		if (conn->state != CONN_READY || !plshard_conn_awaited(conn))
 			continue;
 
-		description = plshard_look_for_deadlock(&e->lock_waits[i], conn, e->deadline);
+		description = plshard_look_for_deadlock(&watch->lock_wait, conn, e->deadline);
 		if (description)
 			e->deadlock = description;
-		wake = deadline_min(wake, e->lock_waits[i].look_at);
+		wake = deadline_min(wake, watch->lock_wait.look_at);
 
 		/* a read with a TIMEOUT leaves a placement in time for the next one by itself */
 		if (!e->is_write && e->timeout > 0 && !e->request->any_shard)
 			continue;
 
-		suspicious = e->probe_at[i];
+		suspicious = watch->probe_at;
 		if (conn->last_heard + (Deadline) e->map->options.node_timeout * 1000 > suspicious)
 			suspicious = conn->last_heard + (Deadline) e->map->options.node_timeout * 1000;
 		if (!deadline_passed(suspicious))
@@ -720,9 +719,9 @@ watch_clock(Execution *e)
 			continue;
 		}
 		/* it lives: a slow query; look less often */
-		e->silences[i]++;
-		e->probe_at[i] = deadline_in(e->map->options.node_timeout << Min(e->silences[i], 4));
-		wake = deadline_min(wake, e->probe_at[i]);
+		watch->silences++;
+		watch->probe_at = deadline_in(e->map->options.node_timeout << Min(watch->silences, 4));
+		wake = deadline_min(wake, watch->probe_at);
 	}
 	return wake;
 }

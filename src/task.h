@@ -60,6 +60,16 @@ typedef struct Task
 	Deadline	deadline;		/* of this attempt */
 } Task;
 
+/* What is watched of a connection while its answer is waited for. */
+typedef struct ConnWatch
+{
+	Deadline	probe_at;		/* when silence becomes suspicious */
+	int			silences;		/* how often it was found alive after all */
+	LockWait	lock_wait;		/* does it wait in a deadlock */
+} ConnWatch;
+
+#define FEW_CONNS 2
+
 typedef struct Execution
 {
 	ClusterMap *map;
@@ -81,9 +91,7 @@ typedef struct Execution
 	int			ntasks;
 	Task	   *tasks;
 	NodeConn  **conns;			/* of all tasks, each once */
-	Deadline   *probe_at;		/* for each of them: when silence becomes suspicious */
-	int		   *silences;		/* how often it was found alive after all */
-	LockWait   *lock_waits;		/* for each of them: does it wait in a deadlock */
+	ConnWatch  *watches;		/* one for each of them */
 	const char *deadlock;		/* describes the one that this call has to give up for */
 	int64	   *first_ids;		/* of each target's block, or 0; see node_values.c */
 	bool		recording;		/* the results of a call with an id are being kept */
@@ -94,6 +102,8 @@ typedef struct Execution
 	uint64		number;			/* of this call in the session */
 	int			nconns;
 	int			conns_size;
+	NodeConn   *few_conns[FEW_CONNS];	/* room for the common case */
+	ConnWatch	few_watches[FEW_CONNS];
 } Execution;
 
 /*
