@@ -69,9 +69,6 @@ static const char row_sql[] =
 static const char settled_rows_sql[] =
 "DELETE FROM plshard_node.transaction WHERE gid OPERATOR(pg_catalog.=) ANY ($1)";
 
-/* What deferred constraints wait for must have an end: the caller cannot cancel a commit. */
-static const char commit_lock_timeout[] = "SET LOCAL lock_timeout = '10s'";
-
 /* ---- who takes part, and who decides ---- */
 
 static bool
@@ -409,6 +406,22 @@ abort_and_throw(AtomicCommit *commit)
 	plshard_throw_lost_participant(participants, failure.conn);
 }
 
+/* Deferred constraints shall speak while all can still be rolled back. */
+static void
+send_constraints(NodeConn *conn, void *owner)
+{
+	plshard_conn_send_prepared(conn, QUERY_CONSTRAINTS, 0, "SET CONSTRAINTS ALL IMMEDIATE",
+							   0, NULL, NULL, 0, PENDING_XACT, owner, 0, false);
+}
+
+/* What they wait for must have an end: the caller cannot cancel a commit. */
+static void
+send_lock_timeout(NodeConn *conn, void *owner)
+{
+	plshard_conn_send_prepared(conn, QUERY_COMMIT_LOCK_TIMEOUT, 0, "SET LOCAL lock_timeout = '10s'",
+							   0, NULL, NULL, 0, PENDING_SETTING, owner, 0, false);
+}
+
 /* Queues what comes before PREPARE: the row, and whose the prepared transaction will be. */
 static void
 send_before_prepare(NodeConn *conn, const Branch *branch, void *owner)
@@ -417,11 +430,10 @@ send_before_prepare(NodeConn *conn, const Branch *branch, void *owner)
 	char	   *sql;
 
 	send_row(conn, branch, owner);
-	plshard_conn_send_plain(conn, commit_lock_timeout, PENDING_SETTING, owner, 0, false);
 	if (role[0] == '\0')
 		return;
 	/* deferred triggers are not for that role to run */
-	plshard_conn_send_plain(conn, "SET CONSTRAINTS ALL IMMEDIATE", PENDING_XACT, owner, 0, false);
+	send_constraints(conn, owner);
 	sql = psprintf("SET LOCAL ROLE %s", quote_identifier(role));
 	plshard_conn_send_plain(conn, sql, PENDING_XACT, owner, 0, false);
 	pfree(sql);
@@ -432,10 +444,9 @@ static void
 send_prepare(const AtomicCommit *commit, Participant *p)
 {
 	plshard_participant_begin(p);
+	send_lock_timeout(p->conn, p);
 	if (p == commit->decider)
 	{
-		/* its deferred constraints shall speak while all can still be rolled back */
-		plshard_conn_send_plain(p->conn, commit_lock_timeout, PENDING_SETTING, p, 0, false);
 		plshard_participant_send(p, QUERY_CONSTRAINTS, "SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS");
 		plshard_participant_end(p);
 		return;
@@ -475,6 +486,41 @@ note_all_prepared(const AtomicCommit *commit)
 	return well;
 }
 
+static Participant *
+participant_of(const AtomicCommit *commit, const NodeConn *conn)
+{
+	Participant *p = commit->participants->list;
+
+	while (p->conn != conn)
+		p++;
+	return p;
+}
+
+void
+plshard_atomic_send_with_call(const AtomicCommit *commit, NodeConn *conn, void *owner, int number)
+{
+	const Participant *p = participant_of(commit, conn);
+
+	conn->sync_wait_cancelled = false;
+	if (p == commit->decider)
+		send_constraints(conn, owner);
+	else
+	{
+		send_before_prepare(conn, p->branch, owner);
+		plshard_conn_send_plain(conn, prepared_command("PREPARE TRANSACTION", p->branch, conn),
+								PENDING_XACT, owner, number, false);
+	}
+}
+
+bool
+plshard_atomic_note(const AtomicCommit *commit, NodeConn *conn, CommandState state)
+{
+	Participant *p = participant_of(commit, conn);
+
+	p->state = state;
+	return note_prepared(commit, p);
+}
+
 /* In PG_CATCH, while PREPAREs are on their way: takes them back. */
 static void
 abort_and_rethrow(AtomicCommit *commit)
@@ -494,16 +540,23 @@ abort_and_rethrow(AtomicCommit *commit)
 }
 
 AtomicCommit *
-plshard_atomic_prepare(Participants *participants, HTAB *written)
+plshard_atomic_begin(Participants *participants, HTAB *written)
 {
 	AtomicCommit *commit = palloc0(sizeof(AtomicCommit));
-	volatile bool well = false;
 
 	commit->participants = participants;
 	commit->written = written;
 	if (!front_decides(participants))
 		commit->decider = choose_decider(participants, written);
 	name_branches(commit);
+	return commit;
+}
+
+AtomicCommit *
+plshard_atomic_prepare(Participants *participants, HTAB *written)
+{
+	AtomicCommit *commit = plshard_atomic_begin(participants, written);
+	volatile bool well = false;
 
 	plshard_inject("before_prepare");
 	if (commit->decider == NULL)
@@ -532,6 +585,17 @@ plshard_atomic_prepare(Participants *participants, HTAB *written)
 
 /* ---- the decision ---- */
 
+/* It was never told to commit, or has refused to. */
+static void
+roll_back_decider(AtomicCommit *commit)
+{
+	NodeConn   *decider = commit->decider->conn;
+
+	if (decider->state == CONN_READY && decider->xact_depth > 0)
+		plshard_xact_rollback(decider);
+	leave_xact(decider);
+}
+
 /*
  * Rule 9: once a PREPARE was sent, an abort is final only when the deciding node can
  * no longer commit, and the registry says abort.  True where it says commit: then
@@ -540,16 +604,12 @@ plshard_atomic_prepare(Participants *participants, HTAB *written)
 static bool
 decide_abort(AtomicCommit *commit)
 {
-	NodeConn   *decider = commit->decider->conn;
 	const Branch *branch = commit->decider->branch;
 	bool		in_doubt = false;
 	bool		committed;
 	char	   *message;
 
-	/* it was never told to commit, or has refused to */
-	if (decider->state == CONN_READY && decider->xact_depth > 0)
-		plshard_xact_rollback(decider);
-	leave_xact(decider);
+	roll_back_decider(commit);
 	for (int i = 0; i < commit->participants->n; i++)
 	{
 		const Participant *p = &commit->participants->list[i];
@@ -580,6 +640,25 @@ plshard_atomic_abort(AtomicCommit *commit)
 	commit->participants->deadline = deadline_in(commit->decider->map->options.node_timeout);
 	end_prepared(commit, "ROLLBACK PREPARED");
 	commit->participants->deadline = NO_DEADLINE;
+}
+
+void
+plshard_atomic_take_back(AtomicCommit *commit)
+{
+	Participants *participants = commit->participants;
+	const Participant *other = &participants->list[commit->decider == &participants->list[0] ? 1 : 0];
+
+	Assert(participants->n == 2);
+	roll_back_decider(commit);
+	if (other->prepared)
+	{
+		participants->deadline = deadline_in(commit->decider->map->options.node_timeout);
+		end_prepared(commit, "ROLLBACK PREPARED");
+		participants->deadline = NO_DEADLINE;
+		if (other->state == COMMAND_DONE)
+			return;
+	}
+	plshard_atomic_abort(commit);
 }
 
 /*

@@ -32,6 +32,33 @@ extern bool plshard_needs_atomic_commit(const Participants *participants);
 extern AtomicCommit *plshard_atomic_prepare(Participants *participants, HTAB *written);
 
 /*
+ * The same in steps, where PREPARE travels in the batch of the call (early_prepare.h), which
+ * has exactly one participant beside the deciding node.  First the transaction's name:
+ */
+extern AtomicCommit *plshard_atomic_begin(Participants *participants, HTAB *written);
+
+/*
+ * Queues, behind the call, what prepares a participant, or what the deciding node can do
+ * meanwhile.  All results are "owner"'s, that of PREPARE with "number".
+ */
+extern void plshard_atomic_send_with_call(const AtomicCommit *commit, NodeConn *conn,
+										  void *owner, int number);
+
+/*
+ * What has become of the batch of a participant: COMMAND_DONE where it has prepared.  False
+ * where it must not commit all the same.
+ */
+extern bool plshard_atomic_note(const AtomicCommit *commit, NodeConn *conn, CommandState state);
+
+/*
+ * Takes back what was sent so: the deciding node's part, then what is prepared.  If the session
+ * that has prepared confirms that, it is final: nobody but the deciding node, which was not told
+ * to, and who settles without it can commit, and then nothing is left to commit.  With
+ * interrupts held.  Errors: 08007, as plshard_atomic_abort's.
+ */
+extern void plshard_atomic_take_back(AtomicCommit *commit);
+
+/*
  * The decision, and COMMIT PREPARED; where the front decides only the row on the
  * front, the rest is done by the transaction callbacks below.  Errors as
  * plshard_atomic_prepare's.

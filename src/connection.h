@@ -153,6 +153,7 @@ typedef enum BuiltinQuery
 	QUERY_READ_WRITE,
 	QUERY_COMMIT,
 	QUERY_CONSTRAINTS,
+	QUERY_COMMIT_LOCK_TIMEOUT,
 	QUERY_COMMIT_ROW,			/* one for each search_path; so is the next */
 	QUERY_SETTLED_ROWS,
 	QUERY_LOCK = 20,			/* one for each LockMode and shard; so are the next */

@@ -21,6 +21,7 @@
 static HTAB *written = NULL;
 static bool any_open = false;	/* some connection may have a transaction */
 static bool committed = false;	/* the nodes have committed, or the front will decide it */
+static bool cancels_held = false;	/* plshard_xact_committed_by_call */
 static int	call_counter = 0;
 
 bool
@@ -156,7 +157,7 @@ plshard_xact_leave(NodeConn *conn)
 	conn->xact_lost = false;
 }
 
-void
+HTAB *
 plshard_xact_wrote(const ClusterMap *map, int shard)
 {
 	WrittenShardKey key;
@@ -185,6 +186,7 @@ plshard_xact_wrote(const ClusterMap *map, int shard)
 	}
 	else if (entry->userid != plshard_connection_role(map))
 		entry->userid = InvalidOid;
+	return written;
 }
 
 void
@@ -207,6 +209,16 @@ plshard_xact_refuse_own_locks(const ClusterMap *map, int shard)
 				 errdetail("Each role has its own connections to the nodes, and would wait for the other's locks on shard " INT64_FORMAT ".",
 						   key.shard_id),
 				 errhint("Write the same key as one role, or commit first.")));
+}
+
+void
+plshard_xact_committed_by_call(void)
+{
+	committed = true;
+	if (cancels_held)
+		return;
+	HOLD_CANCEL_INTERRUPTS();
+	cancels_held = true;
 }
 
 /* ---- rollback ---- */
@@ -246,6 +258,10 @@ forget_xact(void)
 	any_open = false;
 	committed = false;
 	written = NULL;
+	/* an error has let go of it already */
+	if (cancels_held && QueryCancelHoldoffCount > 0)
+		RESUME_CANCEL_INTERRUPTS();
+	cancels_held = false;
 }
 
 static void

@@ -8,6 +8,7 @@
 #define PLSHARD_REMOTE_XACT_H
 
 #include "connection.h"
+#include "remote_commit.h"
 
 /* Registers the transaction callbacks; called once by _PG_init. */
 extern void plshard_remote_xact_init(void);
@@ -40,8 +41,17 @@ extern int	plshard_xact_begin_call(NodeConn *conn, uint64 call, void *owner);
 extern void plshard_xact_undo_call(NodeConn *conn, int savepoint);
 extern void plshard_xact_end_call(NodeConn *conn, int savepoint);
 
-/* The transaction has written on the active placements of a shard. */
-extern void plshard_xact_wrote(const ClusterMap *map, int shard);
+/*
+ * The transaction has written on the active placements of a shard.  Returns all that were
+ * written so far ("written" of remote_commit.h).
+ */
+extern HTAB *plshard_xact_wrote(const ClusterMap *map, int shard);
+
+/*
+ * The nodes have committed within the call that is all of the transaction: from here to
+ * its end no cancel makes a failure of it.
+ */
+extern void plshard_xact_committed_by_call(void);
 
 /*
  * To be called before waiting for a lock in a shard: errors 0A000 where this

@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "call_id.h"
+#include "early_prepare.h"
 #include "health.h"
 #include "miscadmin.h"
 #include "node_schema.h"
@@ -23,8 +24,9 @@
 #include "utils/inval.h"
 #include "write_locks.h"
 
-/* Pending.number of a one-shot call's COMMIT. */
+/* Pending.number of the COMMIT or PREPARE that travels with a call. */
 #define ONE_SHOT_COMMIT 1
+#define EARLY_PREPARE 2
 
 /* How often a write that waits for a lock sees whether the node has been evicted, in milliseconds. */
 #define EVICTION_POLL 1000
@@ -144,7 +146,7 @@ plshard_assign_conn(Execution *e, Task *task)
 						node_name)));
 
 	task->conn = conn;
-	if (find_conn(e, conn) < 0 && plshard_commits_with_call(e, conn))
+	if (find_conn(e, conn) < 0 && (plshard_commits_with_call(e, conn) || e->prepares))
 		plshard_conn_look(conn);
 	add_conn(e, conn);
 	if (conn->state == CONN_READY)
@@ -165,6 +167,8 @@ plshard_reset_task(Task *task, TaskState state)
 	memset(&task->digest, 0, sizeof(task->digest));
 	task->result = NULL;
 	task->error = NULL;
+	task->called = false;
+	task->prepared = false;
 }
 
 bool
@@ -212,7 +216,7 @@ plshard_renew_conn(Execution *e, Task *task)
 static const RemoteQuery *
 query_of(const Execution *e)
 {
-	return e->one_shot ? e->request->one_shot : e->request->query;
+	return e->one_shot || e->prepares ? e->request->one_shot : e->request->query;
 }
 
 static void
@@ -313,6 +317,8 @@ send_task(Execution *e, Task *task)
 	if (e->one_shot && in_block)
 		plshard_conn_send_prepared(conn, QUERY_COMMIT, 0, "COMMIT", 0, NULL, NULL, 0,
 								   PENDING_XACT, task, ONE_SHOT_COMMIT, false);
+	if (e->early)
+		plshard_early_send(e, task, EARLY_PREPARE);
 	plshard_conn_send_sync(conn, task);
 }
 
@@ -361,9 +367,10 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 	{
 		task->state = pending->kind == PENDING_CALL && sqlstate == SQLSTATE_OUT_OF_IDS ?
 			TASK_OUT_OF_IDS : TASK_ERROR;
+		task->called &= pending->kind != PENDING_CALL;
 		task->conn->result = NULL;	/* ours now */
 		task->error = plshard_own_result(error);
-		if (e->one_shot && sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED &&
+		if ((e->one_shot || e->prepares) && sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED &&
 			error_is_from(error, "transformCoalesceExpr"))
 		{
 			/* the remote function returns a set: see REMOTE_ONE_VALUE */
@@ -501,6 +508,7 @@ call_result(Execution *e, Task *task, Pending *pending, PGresult *result)
 		plshard_deliver(e, task, result);
 	else
 	{
+		task->called = true;
 		/* the last of several results need not be the one that says it */
 		if (PQcmdTuples(result)[0] != '\0')
 			task->affected = strtoull(PQcmdTuples(result), NULL, 10);
@@ -525,6 +533,8 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 				call_result(e, task, pending, result);
 			else if (pending->kind == PENDING_XACT && pending->number == ONE_SHOT_COMMIT)
 				task->committed = strcmp(PQcmdStatus(result), "COMMIT") == 0;
+			else if (pending->kind == PENDING_XACT && pending->number == EARLY_PREPARE)
+				task->prepared = strcmp(PQcmdStatus(result), "PREPARE TRANSACTION") == 0;
 			break;
 		case PGRES_FATAL_ERROR:
 			task_failed(e, task, pending, result);

@@ -56,7 +56,9 @@ typedef struct Task
 	PGresult   *result;			/* a write's rows, until all replicas agree; of those that
 								 * are not delivered, maybe not all: see plshard_find_difference */
 	PGresult   *error;
+	bool		called;			/* a write: the call has been done, what failed came behind it */
 	bool		committed;		/* one-shot: COMMIT has answered so */
+	bool		prepared;		/* early_prepare.c: PREPARE has answered so */
 	Deadline	deadline;		/* of this attempt */
 } Task;
 
@@ -69,6 +71,8 @@ typedef struct ConnWatch
 } ConnWatch;
 
 #define FEW_CONNS 2
+
+typedef struct EarlyPrepare EarlyPrepare;	/* early_prepare.c */
 
 typedef struct Execution
 {
@@ -98,6 +102,8 @@ typedef struct Execution
 	bool		expired;		/* the time is over, shards that are missing are skipped */
 	bool		one_shot_refused;	/* the node does not take it as such */
 	bool		one_shot;		/* the call is sent with all that commits it on its only node */
+	bool		prepares;		/* it is sent with what prepares it on its second replica (early_prepare.c) */
+	EarlyPrepare *early;		 /* then, until that is committed or taken back */
 	int			old_epoch_node; /* a write starts anew because this node (index) says so; or -1 */
 	uint64		number;			/* of this call in the session */
 	int			nconns;

@@ -10,6 +10,7 @@
 #include "any_shard.h"
 #include "call_id.h"
 #include "compare.h"
+#include "early_prepare.h"
 #include "health.h"
 #include "miscadmin.h"
 #include "node_schema.h"
@@ -281,11 +282,73 @@ record_call(Execution *e)
 	return WRITE_DONE;
 }
 
+/* Gives the rows of each shard to the sink. */
+static void
+deliver_results(Execution *e)
+{
+	for (int i = 0; i < e->ntasks; i++)
+	{
+		if (e->tasks[i].deliver && e->tasks[i].result)
+			plshard_deliver(e, &e->tasks[i], e->tasks[i].result);
+	}
+}
+
+/*
+ * Commits a call whose second replica has prepared, where all is well: true.  Else nothing
+ * is prepared any more, and it is settled as other writes are; but *restart says that
+ * it has to start anew, though all its tasks are done.
+ */
+static bool
+settle_early(Execution *e, bool *restart)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool agree = false;
+
+	for (int i = 0; i < e->ntasks; i++)
+	{
+		if (e->tasks[i].state == TASK_DONE)
+			continue;
+		if (plshard_early_is_open(e))
+			plshard_early_take_back(e);
+		e->early = NULL;
+		plshard_early_throw_refusal(e);
+		return false;
+	}
+	PG_TRY();
+	{
+		agree = replicas_agree(e);
+		if (agree)
+			deliver_results(e);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		plshard_early_take_back(e);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	if (agree)
+		plshard_early_commit(e);
+	else
+		plshard_early_take_back(e);
+	*restart = !agree;
+	return agree;
+}
+
 static WriteVerdict
 settle_write(Execution *e)
 {
 	bool		known = false;
+	bool		restart = false;
 
+	if (e->early && settle_early(e, &restart))
+		return WRITE_DONE;
+	if (restart)
+		return WRITE_RESTART;
 	for (int i = 0; i < e->ntasks; i++)
 	{
 		Task	   *task = &e->tasks[i];
@@ -293,7 +356,7 @@ settle_write(Execution *e)
 		if (task->state != TASK_LOST)
 			continue;
 		if (plshard_renew_conn(e, task) || write_elsewhere(e, task))
-			return WRITE_GO_ON;
+			return e->prepares ? WRITE_RESTART : WRITE_GO_ON;	/* others were taken back */
 		evict_or_throw(e, task, false);
 		return WRITE_RESTART;
 	}
@@ -380,11 +443,6 @@ finish_write(Execution *e)
 			plshard_xact_wrote(e->map, e->tasks[i].shard);
 	}
 	plshard_end_execution(e);
-	for (int i = 0; i < e->ntasks; i++)
-	{
-		if (e->tasks[i].deliver && e->tasks[i].result)
-			plshard_deliver(e, &e->tasks[i], e->tasks[i].result);
-	}
 }
 
 static void
@@ -431,16 +489,26 @@ try_write(Execution *e)
 {
 	for (int i = 0; i < e->ntasks; i++)
 		plshard_assign_conn(e, &e->tasks[i]);
+	if (e->prepares)
+		plshard_early_begin(e);
 	for (;;)
 	{
+		bool		early = e->early != NULL;
+
 		if (e->one_shot)
 			drive_one_shot(e);
+		else if (early)
+			plshard_early_drive(e);
 		else
 			plshard_drive(e);
 		switch (settle_write(e))
 		{
 			case WRITE_DONE:
 				finish_write(e);
+				if (e->one_shot || early)
+					plshard_xact_committed_by_call();
+				if (!early)
+					deliver_results(e);
 				return true;
 			case WRITE_RESTART:
 				undo_from(e, 0);
@@ -548,6 +616,7 @@ plshard_run_write(CallRequest *request, Execution *e)
 		e->one_shot = request->one_shot != NULL && !e->one_shot_refused && e->ntasks == 1 &&
 			!request->map->options.autocommit && !plshard_remote_xact_is_open() &&
 			!(request->map->options.disable_binary && request->one_shot->result_format == 1);
+		e->prepares = plshard_early_applies(e);
 		if (try_write(e))
 		{
 			if (e->one_shot_refused)
