@@ -14,6 +14,7 @@
  *	-DWRITERS=n		1 or 2
  *	-DFAULTS=n		crashes, deaths and lost messages, in all
  *	-DREPAIR -DCLEAN -DREADER	with these processes; -DREPAIRS=n: at most so many
+ *	-DEARLY			with two replicas PREPARE is sent with the call (rule 6; not built)
  */
 #ifndef NODES
 #define NODES 2
@@ -57,6 +58,9 @@ typedef Node
 	bit current = 1;			/* its placement is active, says the registry */
 #ifdef READER
 	bit leaving;				/* it is about to be evicted */
+#endif
+#ifdef EARLY
+	bit blank;					/* its disk was lost, and no repair has been there */
 #endif
 	bit held;					/* the shard's lock, exclusively, by a repair's session */
 	byte evicted;				/* the registry's epoch when it was, last */
@@ -123,6 +127,42 @@ byte faults = FAULTS;
 byte known = EVERYBODY;
 bit lease = 1;
 #define is_staying(n) (node[n].current && !node[n].leaving)
+#endif
+
+#ifdef EARLY
+/*
+ * A batch with the call and PREPARE, to the only other participant.  It may come when
+ * the writer waits for it no longer.
+ */
+#define SENT 1
+#define ANSWERED 2				/* it is prepared */
+#define REFUSED 3				/* it is not */
+#define CUT_OFF 4				/* the session is lost */
+byte batch[WRITERS];
+#define goes_to(w) first(without(members[w], first(members[w])))
+#ifdef NO_BLANK
+#define lost_all(n) false
+#else
+#define lost_all(n) node[n].blank
+#endif
+
+inline run_batch(w)
+{
+	if
+	:: node[goes_to(w)].tx[w] == NONE && !locked(goes_to(w), w) && !lost_all(goes_to(w)) &&
+			node[goes_to(w)].row[w] == UNSAID && node[goes_to(w)].epoch <= born[w] ->
+		node[goes_to(w)].tx[w] = PREPARED; batch[w] = ANSWERED
+	:: else -> batch[w] = REFUSED
+	fi
+}
+
+inline cut_off(n, w)
+{
+	if
+	:: (batch[w] == SENT || batch[w] == ANSWERED) && goes_to(w) == n -> batch[w] = CUT_OFF
+	:: else
+	fi
+}
 #endif
 
 /* Some member of a set that is not empty. */
@@ -265,6 +305,39 @@ proctype Writer(byte w)
 
 	{
 		skip;
+#ifdef EARLY
+		/* ---- a single call: D works, the other works and prepares ---- */
+		atomic { view = set_of(is_current);
+			if
+			:: view != EVERYBODY || w > 0 -> view = 0; goto start	/* the second one may be no single call */
+			:: view == EVERYBODY -> seen = epoch; members[w] = view; born[w] = seen; d = first(view); batch[w] = SENT
+			fi };
+		if
+		:: atomic { node[d].alive && !locked(d, w) && !outdated(d) && !lost_all(d) -> node[d].tx[w] = WORKING }
+		:: !node[d].alive || locked(d, w) || outdated(d) || lost_all(d) -> goto way_back
+		fi;
+		if
+		:: atomic { batch[w] == ANSWERED -> seen = 0 }; goto decide
+		:: batch[w] == REFUSED || batch[w] == CUT_OFF || !node[goes_to(w)].alive -> goto way_back
+		/* cancelled, or the results differ */
+		:: atomic { faults > 0 -> faults-- }; goto way_back
+		fi;
+
+		/* before the failure is reported, or the next try (under another gid) begins */
+way_back:
+		atomic { node[d].tx[w] = NONE; seen = 0 };
+#ifdef NO_WAY_BACK
+		atomic { heard[w] = FAILURE }; goto over;
+#endif
+		if
+		/* its session rolls back what it has prepared: the registry need not know */
+		:: atomic { batch[w] == ANSWERED && node[goes_to(w)].tx[w] == PREPARED ->
+				node[goes_to(w)].tx[w] = NONE; heard[w] = FAILURE }; goto over
+		:: atomic { batch[w] == REFUSED -> heard[w] = FAILURE }; goto over
+		:: batch[w] == CUT_OFF || batch[w] == SENT ||
+			(batch[w] == ANSWERED && node[goes_to(w)].tx[w] != PREPARED) -> goto abort
+		fi;
+#endif
 start:
 		/* ---- locks and work, rules 1 to 3: all nodes at once try, in whatever order ---- */
 		atomic { view = set_of(is_current); seen = epoch; done = 0; late = 0 };
@@ -345,7 +418,7 @@ commit:
 				node[first(todo)].row[w] != UNSAID) -> goto abort
 		od;
 		/* then D commits: that is the decision */
-		if
+decide:	if
 		:: atomic { node[d].alive && node[d].tx[w] == WORKING && node[d].row[w] == UNSAID ->
 				commit_on(d, w);
 				if
@@ -454,7 +527,11 @@ end:
 #endif
 				node[t].done[0] = node[s].done[0];
 				node[t].done[WRITERS - 1] = node[s].done[WRITERS - 1];
-				node[t].history = node[s].history }
+				node[t].history = node[s].history;
+#ifdef EARLY
+				node[t].blank = 0;
+#endif
+				}
 		:: !(node[s].held && node[t].held) -> goto over
 		fi;
 		/* the nodes learn the new epoch, then the registry */
@@ -557,6 +634,10 @@ end:
 			node[n].tx[0] = (node[n].tx[0] == WORKING -> NONE : node[n].tx[0]);
 			node[n].tx[WRITERS - 1] = (node[n].tx[WRITERS - 1] == WORKING -> NONE : node[n].tx[WRITERS - 1]);
 			node[n].held = 0;
+#ifdef EARLY
+			cut_off(n, 0);
+			cut_off(n, WRITERS - 1);
+#endif
 			if
 			:: node[n].alive = 0
 			:: true
@@ -571,9 +652,18 @@ end:
 			:: !node[n].current ->
 				node[n].tx[0] = NONE; node[n].row[0] = UNSAID; node[n].done[0] = 0;
 				node[n].tx[WRITERS - 1] = NONE; node[n].row[WRITERS - 1] = UNSAID; node[n].done[WRITERS - 1] = 0;
-				node[n].history = 0
+				node[n].history = 0;
+#ifdef EARLY
+				node[n].blank = 1
+#endif
 			fi;
 			n = 0 }
+#ifdef EARLY
+	:: atomic { batch[0] == SENT && node[goes_to(0)].alive -> run_batch(0) }
+#if WRITERS > 1
+	:: atomic { batch[1] == SENT && node[goes_to(1)].alive -> run_batch(1) }
+#endif
+#endif
 	/* a writer dies; the nodes notice that */
 	:: atomic { faults > 0 && heard[0] == NOTHING -> faults--; heard[0] = GONE }
 	:: atomic { heard[0] == GONE && set_of(is_late) != 0 -> pick(set_of(is_late), n); node[n].tx[0] = NONE; n = 0 }

@@ -1,0 +1,242 @@
+
+# A replicated call that is all of its transaction: its second replica prepares in the batch of
+# the call. Whatever ends it before the deciding node has committed is preceded by taking
+# that back. (Sessions that are killed at its steps: injection.pl.)
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PlshardCluster;
+use Test::More;
+
+# Shard 10000 is on n1, the deciding node, and n2.
+my $c = PlshardCluster->new(nodes => 3, shards => 3, replicas => 2, node_conf => 'max_prepared_transactions = 8');
+$c->sample;
+$c->sql(q{ALTER SERVER c OPTIONS (ADD node_timeout '1 s')});
+
+# What a node is to do in a call of act(): its own affair, which the other one does not see.
+$c->sql(<<'SQL', on => $_) foreach 1 .. 3;
+CREATE TABLE public.mode (what text);
+CREATE TABLE public.shared (k text, v int);
+INSERT INTO public.shared VALUES ('x', 0), ('y', 0);
+SQL
+$c->sql(<<'SQL');
+SELECT plshard.deploy('c', $ddl$
+	CREATE TABLE u (k text, v int, UNIQUE (k, v) DEFERRABLE INITIALLY DEFERRED);
+	CREATE FUNCTION act(k text) RETURNS int LANGUAGE plpgsql AS $$
+		DECLARE what text := (SELECT mode.what FROM public.mode);
+		BEGIN
+			INSERT INTO u VALUES (act.k, 0);
+			IF what = 'fails' THEN RAISE EXCEPTION 'it fails';
+			ELSIF what = 'is slow' THEN PERFORM pg_sleep(60);
+			ELSIF what = 'differs' THEN RETURN 2;
+			ELSIF what LIKE 'touches _' THEN UPDATE public.shared SET v = v + 1 WHERE shared.k = right(what, 1);
+			ELSIF what = 'violates' THEN INSERT INTO u VALUES (act.k, 0);
+			END IF;
+			RETURN 1;
+		END $$ $ddl$);
+CREATE FUNCTION act(k text) RETURNS int LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON hash(k); $$;
+CREATE FUNCTION act_soon(k text) RETURNS int LANGUAGE plshard AS
+	$$ CLUSTER 'c'; RUN ON hash(k); TARGET act; TIMEOUT '1 s'; $$;
+SQL
+
+my @keys = $c->some_keys(40, shard => 10000);
+my ($warm, $hot) = splice @keys, 0, 2;
+my $s = $c->session;
+$s->sql("SELECT put('$warm', 0); SELECT put('$hot', 0)");
+
+# The session's connections are up: else its next call would not prepare early.
+sub connect_again { $s->sql("SELECT bump('$warm')"); return; }
+
+sub mode
+{
+	my ($node, $what) = @_;
+	$c->sql('DELETE FROM public.mode; ' . ($what ? "INSERT INTO public.mode VALUES ('$what')" : ''), on => $node);
+	return;
+}
+
+sub prepared { return join ' ', map { $c->sql('SELECT count(*) FROM pg_prepared_xacts', on => $_) } 1 .. 2; }
+
+my $n2_has_prepared = q{SELECT count(*) = 1 FROM pg_prepared_xacts};
+
+# Nothing of a call is left: not prepared, not written, not locked, nobody evicted.
+sub gone
+{
+	my ($key, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is(prepared(), '0 0', "$name: nothing is prepared");
+	is_deeply($c->copies("SELECT k FROM u WHERE k = '$key'"), [], "$name: nothing is written");
+	mode($_) foreach 1, 2;
+	is($c->try("SELECT act('$key')", timeout => 60)->{out}, '1', "$name: nothing is locked");
+	is($c->sql(q{SELECT count(*) FROM plshard.placements WHERE state <> 'active'}), 0, "$name: nobody is evicted");
+	return;
+}
+
+#
+# What is sent
+#
+my $key = shift @keys;
+$s->sql('SET plshard.log_remote_commands = on');
+my $r = $s->try("SELECT act('$key')");
+$s->sql('SET plshard.log_remote_commands = off');
+my @sent = map { s/^(\w+): /$1 /r =~ s/ INSERT INTO plshard_node.*/ row/r =~ s/ SELECT CASE.*/ locks/r
+	  =~ s/ SELECT COALESCE.*/ call/r =~ s/ (PREPARED|TRANSACTION) .*/ $1/r =~ s/(BEGIN).*/$1/r }
+  $r->{err} =~ /NOTICE: +00000: node (.*)$/mg;
+@sent = grep { !/search_path/ } @sent;
+is_deeply(\@sent,
+	[ 'n1 BEGIN', 'n1 locks', 'n1 call', 'n1 SET CONSTRAINTS ALL IMMEDIATE',
+	  'n2 BEGIN', 'n2 locks', 'n2 call', 'n2 row', 'n2 PREPARE TRANSACTION',
+	  'n1 row', 'n1 COMMIT', 'n2 COMMIT PREPARED' ],
+	'the call and PREPARE at once, COMMIT, COMMIT PREPARED: 3 round trips') or diag $r->{err};
+is($r->{out}, '1', '... and its result');
+is_deeply($c->copies("SELECT k FROM u WHERE k = '$key'"), [ map { "10000|$key" } 1, 2 ], '... on both replicas');
+is(prepared(), '0 0', '... of which nothing is prepared any more');
+
+$s->sql('SET plshard.log_remote_commands = on');
+$r = $s->try("SELECT act('$key' || '_1') \\; SELECT 1");
+unlike($r->{err}, qr/PREPARE TRANSACTION.*\n(?:.*\n)*.*COMMIT PREPARED.*\n(?:.*\n)*.*COALESCE/, 'statements that are sent at once are one transaction');
+$r = $s->try("BEGIN; SELECT act('$key' || '_2')");
+unlike($r->{err}, qr/PREPARE/, 'in a block nothing is prepared before its end');
+$s->sql('ROLLBACK; SET plshard.log_remote_commands = off');
+
+#
+# Errors of one node, and different results
+#
+foreach my $case ([ 1, 'fails', 'P0001' ], [ 2, 'fails', 'P0001' ], [ 1, 'differs', 'XX001' ], [ 2, 'differs', 'XX001' ],
+	[ 1, 'violates', '23505' ], [ 2, 'violates', '23505' ])
+{
+	my ($node, $what, $sqlstate) = @$case;
+	$key = shift @keys;
+	mode($node, $what);
+	$r = $s->try("SELECT act('$key')");
+	is($r->{sqlstate}, $sqlstate, "n$node $what") or diag $r->{err};
+	gone($key, "n$node $what");
+}
+
+my $asleep = q{query ~ 'act\(' AND wait_event = 'PgSleep'};
+
+#
+# It is cut off while one node works, and the other has done its part
+#
+foreach my $node (1, 2)
+{
+	foreach my $how ('cancelled', 'over its TIMEOUT')
+	{
+		my $name = "n$node is slow, and it is $how";
+		$key = shift @keys;
+		connect_again();
+		mode($node, 'is slow');
+		$s->send($how =~ /TIMEOUT/ ? "SELECT act_soon('$key')" : "SELECT act('$key')");
+		$c->wait_for($n2_has_prepared, on => 2) if $node == 1;
+		$c->wait_for("SELECT count(*) = 1 FROM pg_stat_activity WHERE $asleep", on => $node);
+		$c->sql('SELECT pg_cancel_backend(' . $s->pid . ')') if $how eq 'cancelled';
+		$r = $s->result;
+		is($r->{sqlstate}, '57014', $name) or diag $r->{err};
+		gone($key, $name);
+	}
+}
+
+#
+# A node ends the session that works there: what the other has done is taken back, and the call made again
+#
+foreach my $node (1, 2)
+{
+	my $name = "n$node ends its session";
+	$key = shift @keys;
+	connect_again();
+	mode($node, 'is slow');
+	$s->send("SELECT act('$key')");
+	$c->wait_for($n2_has_prepared, on => 2) if $node == 1;
+	$c->wait_for("SELECT count(*) = 1 FROM pg_stat_activity WHERE $asleep", on => $node);
+	mode($node);
+	$c->sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE $asleep", on => $node);
+	$r = $s->result;
+	is($r->{out}, '1', "$name: the call is made again") or diag $r->{err};
+	is_deeply($c->copies("SELECT k FROM u WHERE k = '$key'"), [ map { "10000|$key" } 1, 2 ], "$name: it is written once");
+	is(prepared(), '0 0', "$name: nothing is prepared");
+}
+
+#
+# A node dies meanwhile: the call goes on without it
+#
+foreach my $node (1, 2)
+{
+	my $name = "n$node dies in the call";
+	$key = shift @keys;
+	connect_again();
+	mode($node, 'is slow');
+	$s->send("SELECT act('$key')");
+	$c->wait_for($n2_has_prepared, on => 2) if $node == 1;
+	$c->wait_for("SELECT count(*) = 1 FROM pg_stat_activity WHERE $asleep", on => $node);
+	$c->node($node)->stop('immediate');
+	$r = $s->result;
+	is($r->{out}, '1', $name) or diag $r->{err};
+	is($c->sql("SELECT state FROM plshard.placements WHERE shard_id = 10000 AND node = 'n$node'"), 'inactive', "$name: it is evicted");
+	$c->node($node)->start;
+	mode($_) foreach 1, 2;
+	$c->sql(q{SELECT count(*) FROM plshard.repair_cluster('c')});
+	is_deeply($c->copies("SELECT k FROM u WHERE k = '$key'"), [ map { "10000|$key" } 1, 2 ], "$name: it is written once, on all");
+	is(prepared(), '0 0', "$name: nothing is prepared");
+	$s->sql("SELECT put('$key', 1)");
+}
+
+#
+# The key's lock is not free on one node: nobody waits for it with something prepared
+#
+$s->sql("BEGIN; SELECT bump('$hot')");
+my $lock = $c->sql(q{SELECT (classid::int8 << 32) | objid::int8 FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND objsubid = 1}, on => 1);
+$s->sql('ROLLBACK');
+my $value = 0;
+foreach my $node (1, 2)
+{
+	my $name = "the lock is taken on n$node";
+	my $holder = $c->session(on => $node);
+	$holder->sql("SELECT pg_advisory_lock($lock)");
+	$s->send("SELECT bump('$hot')");
+	$c->wait_for(q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}, on => $node);
+	is(prepared(), '0 0', "$name: nothing is prepared while it is waited for");
+	$holder->sql("SELECT pg_advisory_unlock($lock)");
+	$r = $s->result;
+	is($r->{out}, ++$value, "$name: then it goes on") or diag $r->{err};
+	$holder->quit;
+	is_deeply($c->copies("SELECT v FROM t WHERE k = '$hot'"), [ map { "10000|$value" } 1, 2 ], "$name: both have done it");
+}
+
+#
+# A deadlock through what has prepared early: the session that waits for x on n1 has touched y
+# on n2, which the one that has x waits for
+#
+connect_again();
+my ($one, $two) = splice @keys, 0, 2;
+my $other = $c->session;
+mode(1, 'touches x');
+$other->sql("BEGIN; SELECT act('$two')");
+mode(2, 'touches y');
+$s->send("SELECT act('$one')");
+$c->wait_for($n2_has_prepared, on => 2);
+$other->send("SELECT act('$two')");
+my @ends = map { $_->result->{sqlstate} // 'none' } $s, $other;
+is_deeply([ sort @ends ], [ '40P01', 'none' ], 'a deadlock with what is prepared early is found') or diag "@ends";
+$other->sql('ROLLBACK');
+$other->quit;
+mode($_) foreach 1, 2;
+is(prepared(), '0 0', '... and nothing is left prepared');
+
+#
+# A node that cannot prepare any more says so, and is not evicted
+#
+$c->sql(join('', map { "BEGIN; PREPARE TRANSACTION 'taken$_';" } 1 .. 8), on => 2);
+my $fresh = $c->session;
+$fresh->sql("SELECT get('$hot'), get('$warm')");
+$key = shift @keys;
+$r = $fresh->try("SELECT act('$key')");
+is($r->{sqlstate}, '53200', 'no slot for a prepared transaction is left') or diag $r->{err};
+$c->sql("ROLLBACK PREPARED 'taken$_'", on => 2) foreach 1 .. 8;
+gone($key, 'no slot');
+$fresh->quit;
+
+is_deeply([ $c->differences ], [], 'the replicas are equal');
+is($c->sql('SELECT count(*) FROM plshard.in_doubt'), 0, 'nothing is in doubt');
+$s->quit;
+done_testing();
