@@ -103,7 +103,7 @@ typedef struct Execution
 	bool		one_shot_refused;	/* the node does not take it as such */
 	bool		one_shot;		/* the call is sent with all that commits it on its only node */
 	bool		prepares;		/* it is sent with what prepares it on its second replica (early_prepare.c) */
-	EarlyPrepare *early;		 /* then, until that is committed or taken back */
+	EarlyPrepare *early;		/* then, until that is committed or taken back */
 	int			old_epoch_node; /* a write starts anew because this node (index) says so; or -1 */
 	uint64		number;			/* of this call in the session */
 	int			nconns;
