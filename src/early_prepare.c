@@ -135,6 +135,18 @@ plshard_early_take_back(Execution *e)
 }
 
 void
+plshard_early_fail(Execution *e, MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	plshard_early_take_back(e);
+	ReThrowError(error);
+}
+
+void
 plshard_early_commit(Execution *e)
 {
 	if (plshard_atomic_note(e->early->commit, e->tasks[1].conn, COMMAND_DONE))
@@ -160,15 +172,9 @@ plshard_early_drive(Execution *e)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
 		if (!plshard_early_is_open(e))
 			PG_RE_THROW();
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		plshard_early_take_back(e);
-		ReThrowError(error);
+		plshard_early_fail(e, context);
 	}
 	PG_END_TRY();
 }

@@ -37,6 +37,9 @@ extern bool plshard_early_is_open(const Execution *e);
 /* Takes it back; all work of the call is undone then.  Errors: 08007. */
 extern void plshard_early_take_back(Execution *e);
 
+/* The same for an error that was caught, which it throws again; "context" is the catcher's. */
+extern void plshard_early_fail(Execution *e, MemoryContext context) pg_attribute_noreturn();
+
 /*
  * Commits.  Errors: what a node has refused with, or 08006, and nothing is committed or will
  * be; 08007.

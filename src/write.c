@@ -322,13 +322,7 @@ settle_early(Execution *e, bool *restart)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		plshard_early_take_back(e);
-		ReThrowError(error);
+		plshard_early_fail(e, context);
 	}
 	PG_END_TRY();
 	if (agree)

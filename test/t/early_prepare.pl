@@ -116,6 +116,18 @@ foreach my $case ([ 1, 'fails', 'P0001' ], [ 2, 'fails', 'P0001' ], [ 1, 'differ
 
 my $asleep = q{query ~ 'act\(' AND wait_event = 'PgSleep'};
 
+# Sends a call, and waits until one node works on it and the other has done its part.
+sub send_slow
+{
+	my ($node, $call) = @_;
+	connect_again();
+	mode($node, 'is slow');
+	$s->send($call);
+	$c->wait_for($n2_has_prepared, on => 2) if $node == 1;
+	$c->wait_for("SELECT count(*) = 1 FROM pg_stat_activity WHERE $asleep", on => $node);
+	return;
+}
+
 #
 # It is cut off while one node works, and the other has done its part
 #
@@ -125,11 +137,7 @@ foreach my $node (1, 2)
 	{
 		my $name = "n$node is slow, and it is $how";
 		$key = shift @keys;
-		connect_again();
-		mode($node, 'is slow');
-		$s->send($how =~ /TIMEOUT/ ? "SELECT act_soon('$key')" : "SELECT act('$key')");
-		$c->wait_for($n2_has_prepared, on => 2) if $node == 1;
-		$c->wait_for("SELECT count(*) = 1 FROM pg_stat_activity WHERE $asleep", on => $node);
+		send_slow($node, $how =~ /TIMEOUT/ ? "SELECT act_soon('$key')" : "SELECT act('$key')");
 		$c->sql('SELECT pg_cancel_backend(' . $s->pid . ')') if $how eq 'cancelled';
 		$r = $s->result;
 		is($r->{sqlstate}, '57014', $name) or diag $r->{err};
@@ -144,11 +152,7 @@ foreach my $node (1, 2)
 {
 	my $name = "n$node ends its session";
 	$key = shift @keys;
-	connect_again();
-	mode($node, 'is slow');
-	$s->send("SELECT act('$key')");
-	$c->wait_for($n2_has_prepared, on => 2) if $node == 1;
-	$c->wait_for("SELECT count(*) = 1 FROM pg_stat_activity WHERE $asleep", on => $node);
+	send_slow($node, "SELECT act('$key')");
 	mode($node);
 	$c->sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE $asleep", on => $node);
 	$r = $s->result;
@@ -164,11 +168,7 @@ foreach my $node (1, 2)
 {
 	my $name = "n$node dies in the call";
 	$key = shift @keys;
-	connect_again();
-	mode($node, 'is slow');
-	$s->send("SELECT act('$key')");
-	$c->wait_for($n2_has_prepared, on => 2) if $node == 1;
-	$c->wait_for("SELECT count(*) = 1 FROM pg_stat_activity WHERE $asleep", on => $node);
+	send_slow($node, "SELECT act('$key')");
 	$c->node($node)->stop('immediate');
 	$r = $s->result;
 	is($r->{out}, '1', $name) or diag $r->{err};
