@@ -410,6 +410,7 @@ compile_one_shot(Compiler *c, TupleDesc columns, const ColumnDecoder *column)
 	one_shot->sql = MemoryContextStrdup(function->context,
 										compile_call(c, REMOTE_ONE_VALUE, columns, &params));
 	one_shot->returns_text = characters;
+	one_shot->returns_varlena = get_typlen(column->type) < 0;
 	Assert(list_length(params) == one_shot->nparams);
 	function->one_shot = one_shot;
 }

@@ -549,6 +549,7 @@ finish_setup(NodeConn *conn, const PGresult *result)
 	conn->statement_timeout = 0;
 	conn->read_only = 1;
 	conn->was_writable = false;
+	conn->writes_in_a_row = 0;
 	become_ready(conn);
 }
 

@@ -118,6 +118,7 @@ typedef struct NodeConn
 	bool		has_schema;		/* the node has the cluster's objects: it is no empty server */
 	int			read_only;		/* default_transaction_read_only: 1 on, 0 off, -1 unknown */
 	bool		was_writable;	/* it has been off */
+	int			writes_in_a_row;	/* one-shot, while it was on */
 	int			statement_timeout;	/* ms; 0 the session's own, -1 unknown */
 	const void *timezone;		/* the front's that was set; NULL unknown */
 	int			date_order;		/* the same; -1 unknown */

@@ -25,7 +25,8 @@ typedef struct RemoteQuery
 	int			result_format;	/* 0 text, 1 binary: for all columns; state */
 	bool		text_only;		/* state: binary results have turned out not to be readable */
 	bool		is_call;		/* of a function that must be on the nodes */
-	bool		returns_text;	/* whose characters the node may have converted */
+	bool		returns_text;	/* whose characters may have to be converted */
+	bool		returns_varlena;	/* of any length */
 	bool		is_procedure;	/* CALL: it could commit, were it not in a transaction block */
 	int			node_values;	/* that it uses itself, see node_values.h */
 } RemoteQuery;

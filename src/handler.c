@@ -35,7 +35,7 @@ one_shot_of(const PlshardCall *call)
 	RemoteQuery *one_shot = call->function->one_shot;
 
 	return one_shot != NULL && call->fcinfo != NULL &&
-		plshard_is_whole_transaction(call->fcinfo) ? one_shot : NULL;
+		plshard_is_whole_transaction(call->fcinfo, one_shot) ? one_shot : NULL;
 }
 
 /* Sends the call; its rows go to the sink. */

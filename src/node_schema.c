@@ -94,13 +94,14 @@ static const char unique_id_function[] =
 "	END IF;\n"
 "END $plshard$";
 
-/* The cluster's own: the sequence's name as a literal and as it is, the epoch, the name again. */
+/* The cluster's own: the sequence's name as a literal (%1$s) and as it is, and the epoch. */
 static const char cluster_objects[] =
 "DO $plshard$\n"
 "BEGIN\n"
-"	IF pg_catalog.to_regclass(%s) IS NULL THEN\n"
-"		CREATE SEQUENCE %s START " INT64_FORMAT ";\n"
-"		GRANT SELECT ON SEQUENCE %s TO PUBLIC;\n"
+"	IF pg_catalog.to_regclass(%1$s) IS NULL THEN\n"
+"		CREATE SEQUENCE %2$s;\n"
+"		PERFORM pg_catalog.setval(%1$s, %3$lld);\n"	/* what was never set reads as NULL */
+"		GRANT SELECT ON SEQUENCE %2$s TO PUBLIC;\n"
 "	END IF;\n"
 "END $plshard$";
 
@@ -165,8 +166,8 @@ plshard_node_schema(const ClusterMap *map, int *nstatements)
 	statements[0] = common_objects;
 	statements[1] = now_function;
 	statements[2] = psprintf(unique_id_function, UNIQUE_ID_STEP);
-	statements[3] = psprintf(cluster_objects, quote_literal_cstr(sequence), sequence, map->epoch,
-							 sequence);
+	statements[3] = psprintf(cluster_objects, quote_literal_cstr(sequence), sequence,
+							 (long long) map->epoch);
 	statements[4] = psprintf(cluster_calls, quote_literal_cstr(calls), calls);
 	*nstatements = 5;
 	return statements;

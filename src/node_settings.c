@@ -83,6 +83,15 @@ send_local_settings(NodeConn *conn, int timeout, bool may_write, void *owner)
 	conn->statement_timeout = timeout;
 }
 
+/* So many one-shot writes without a read between them, and the next are expected, too. */
+#define WRITES_IN_A_ROW 8
+
+bool
+plshard_conn_stays_writable(NodeConn *conn)
+{
+	return conn->read_only != 1 || ++conn->writes_in_a_row > WRITES_IN_A_ROW;
+}
+
 bool
 plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write, void *owner)
 {

@@ -18,6 +18,13 @@
 extern bool plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write,
 									   void *owner);
 
+/*
+ * Whether a one-shot write finds a session that may write, or is to make it one by saying so
+ * to plshard_conn_send_settings.  Else it must say itself that it writes: a session that reads,
+ * too, would be switched to and fro.  Counts as a write.
+ */
+extern bool plshard_conn_stays_writable(NodeConn *conn);
+
 /* How DateStyle calls the order: DMY. */
 extern const char *plshard_date_order_name(int order);
 

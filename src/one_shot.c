@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "compat.h"
 #include "libpq/libpq.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
@@ -58,8 +59,22 @@ arguments_do_nothing(const FuncExpr *call)
 	return !contain_volatile_functions((Node *) call->args);
 }
 
+/*
+ * What the executor and the protocol do with the result, when it is too late to undo the
+ * call: convert it to the client's encoding, which may not have its characters, and, behind
+ * FROM, store it, for which there may be no space if it is long.
+ */
 static bool
-statement_is_call(const PlannedStmt *statement, FunctionCallInfo fcinfo)
+result_is_passed_on(const PlannedStmt *statement, const RemoteQuery *query)
+{
+	int			encoding = pg_get_client_encoding();
+
+	return (!query->returns_text || encoding == GetDatabaseEncoding() || encoding == PG_SQL_ASCII) &&
+		(!query->returns_varlena || !IsA(statement->planTree, FunctionScan));
+}
+
+static bool
+statement_is_call(const PlannedStmt *statement, FunctionCallInfo fcinfo, const RemoteQuery *query)
 {
 	if (statement->commandType == CMD_UTILITY)
 	{
@@ -74,6 +89,7 @@ statement_is_call(const PlannedStmt *statement, FunctionCallInfo fcinfo)
 	return statement->commandType == CMD_SELECT && !statement->hasModifyingCTE &&
 		statement->rowMarks == NIL && statement->subplans == NIL &&
 		plan_is_call(statement->planTree, fcinfo->flinfo->fn_expr) &&
+		result_is_passed_on(statement, query) &&
 		arguments_do_nothing((FuncExpr *) fcinfo->flinfo->fn_expr);
 }
 
@@ -95,7 +111,7 @@ sync_is_next(void)
 }
 
 bool
-plshard_is_whole_transaction(FunctionCallInfo fcinfo)
+plshard_is_whole_transaction(FunctionCallInfo fcinfo, const RemoteQuery *query)
 {
 	Portal		portal = ActivePortal;
 
@@ -105,7 +121,7 @@ plshard_is_whole_transaction(FunctionCallInfo fcinfo)
 	/* cursors, EXECUTE, and what PL/pgSQL loops over have names */
 	if (portal->name[0] != '\0' || (portal->cursorOptions & CURSOR_OPT_HOLD) ||
 		list_length(portal->stmts) != 1 ||
-		!statement_is_call(linitial_node(PlannedStmt, portal->stmts), fcinfo))
+		!statement_is_call(linitial_node(PlannedStmt, portal->stmts), fcinfo, query))
 		return false;
 
 	if (IsInTransactionBlock(true) || IsolationUsesXactSnapshot() ||

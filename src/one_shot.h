@@ -8,14 +8,16 @@
 
 #include "postgres.h"
 
+#include "execute.h"
 #include "fmgr.h"
 
 /*
  * True where the front's transaction consists of this call: outside a transaction
  * block, of a client's SELECT f(...), SELECT * FROM f(...) or CALL p(...), with
  * nothing behind it before the transaction commits, and nothing done yet that
- * could fail then.  What nodes do is not looked at.
+ * could fail then.  Nor may it fail to give the client what "query" returns.  What nodes do is
+ * not looked at.
  */
-extern bool plshard_is_whole_transaction(FunctionCallInfo fcinfo);
+extern bool plshard_is_whole_transaction(FunctionCallInfo fcinfo, const RemoteQuery *query);
 
 #endif							/* PLSHARD_ONE_SHOT_H */

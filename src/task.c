@@ -226,13 +226,15 @@ send_task(Execution *e, Task *task)
 	bool		guard = false;
 	bool		in_block = false;
 	bool		alone = plshard_writes_alone(e, conn);
+	bool		may_write = alone;
 	int64		shard_id = path_of(e, task);
 	int			place = find_conn(e, conn);
 	bool		set;
 
-	if (e->one_shot && (conn->read_only != 1 ||
-						(e->request->one_shot->returns_text && !conn->same_encoding)))
+	if (e->one_shot && e->request->one_shot->returns_text && !conn->same_encoding)
 		e->one_shot = false;
+	if (!e->is_write)
+		conn->writes_in_a_row = 0;
 	task->state = TASK_SENT;
 	task->synced = false;
 	task->sent = true;
@@ -250,8 +252,10 @@ send_task(Execution *e, Task *task)
 	else if (e->one_shot && !e->request->one_shot->is_procedure)
 	{
 		/* without BEGIN it is a transaction all the same, up to the Sync */
-		plshard_conn_send_prepared(conn, QUERY_READ_WRITE, 0, "SET transaction_read_only = off",
-								   0, NULL, NULL, 0, PENDING_SETTING, task, 0, false);
+		may_write = plshard_conn_stays_writable(conn);
+		if (!may_write)
+			plshard_conn_send_prepared(conn, QUERY_READ_WRITE, 0, "SET transaction_read_only = off",
+									   0, NULL, NULL, 0, PENDING_SETTING, task, 0, false);
 		task->savepoint = 0;
 	}
 	else if (e->is_write)
@@ -281,7 +285,7 @@ send_task(Execution *e, Task *task)
 	 * batch on its way relies on have a batch of their own.  So have those
 	 * before a write that is to be the only statement of its transaction.
 	 */
-	set = plshard_conn_send_settings(conn, shard_id, e->timeout, alone, task);
+	set = plshard_conn_send_settings(conn, shard_id, e->timeout, may_write, task);
 	if (set && (e->ntasks > 1 || alone) && conn->xact_depth == 0)
 		plshard_conn_send_sync(conn, NULL);
 

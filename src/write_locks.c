@@ -13,6 +13,7 @@
 #include "catalog/pg_type_d.h"
 #include "locks.h"
 #include "port/pg_bswap.h"
+#include "utils/builtins.h"
 #include "write_locks.h"
 
 /*
@@ -87,11 +88,19 @@ send_statement(Task *task, uint64 id, int64 shard_id, const char *sql, int npara
 }
 
 /*
- * All in one statement.  The epoch is that after the locks all the same: CASE comes
- * to the sub-select only when it has them, a sub-select without references to the
- * outside is run when its value is first asked for, and a sequence is read as it is
- * at that time, whatever the snapshot.
+ * That the epoch is not above the parameter of that number.  The function reads the sequence
+ * as it is when it is called, whatever the snapshot (NULL would be an error); a sub-select
+ * would cost several times as much.
  */
+static char *
+epoch_check(const NodeConn *conn, int parameter)
+{
+	return psprintf("CASE WHEN pg_catalog.pg_sequence_last_value(%s) OPERATOR(pg_catalog.<=) $%d THEN true "
+					"ELSE plshard_node.epoch_is_old() END",
+					quote_literal_cstr(conn->epoch_sequence), parameter);
+}
+
+/* All in one statement: CASE comes to the epoch only when it has the locks. */
 static void
 try_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 		  uint64 shard_lock, uint64 key_lock)
@@ -100,10 +109,8 @@ try_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 	char	   *sql = NULL;
 
 	if (plshard_conn_needs_text(task->conn, QUERY_LOCK + mode, shard_id))
-		sql = psprintf("SELECT CASE WHEN %s THEN CASE WHEN (SELECT last_value FROM %s) OPERATOR(pg_catalog.<=) $2 THEN true "
-					   "ELSE plshard_node.epoch_is_old() END "
-					   "ELSE plshard_node.lock_not_taken() END",
-					   lock_sql[mode].try, task->conn->epoch_sequence);
+		sql = psprintf("SELECT CASE WHEN %s THEN %s ELSE plshard_node.lock_not_taken() END",
+					   lock_sql[mode].try, epoch_check(task->conn, 2));
 	send_statement(task, QUERY_LOCK + mode, shard_id, sql, lock_sql[mode].nparams + 1, numbers, PENDING_LOCK);
 }
 
@@ -117,10 +124,8 @@ wait_for_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 	send_statement(task, QUERY_WAIT_LOCK + mode, shard_id, lock_sql[mode].wait,
 				   lock_sql[mode].nparams, numbers, PENDING_LOCK_WAIT);
 	plshard_conn_send_flush(task->conn);	/* so that we know what it waits for */
-	send_statement(task, QUERY_EPOCH, shard_id,
-				   psprintf("SELECT CASE WHEN last_value OPERATOR(pg_catalog.<=) $1 THEN true "
-							"ELSE plshard_node.epoch_is_old() END FROM %s",
-							task->conn->epoch_sequence), 1, epoch, PENDING_LOCK);
+	send_statement(task, QUERY_EPOCH, shard_id, psprintf("SELECT %s", epoch_check(task->conn, 1)),
+				   1, epoch, PENDING_LOCK);
 }
 
 void
