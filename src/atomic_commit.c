@@ -15,6 +15,7 @@
 #include "catalog/pg_type_d.h"
 #include "front_decision.h"
 #include "gid.h"
+#include "gid_lock.h"
 #include "health.h"
 #include "inject.h"
 #include "lib/stringinfo.h"
@@ -186,6 +187,7 @@ name_branch(Branch *branch, const NodeConn *decider, HTAB *written)
 	else
 		plshard_front_id(gid->front_id);
 	branch->text = plshard_gid_text(gid);
+	plshard_gid_open(gid);
 }
 
 static void
@@ -286,6 +288,24 @@ prepared_command(const char *command, const Branch *branch, const NodeConn *conn
 	return psprintf("%s '%s'", command, plshard_prepared_name(branch->text, conn->key.node_id));
 }
 
+/*
+ * Around what ends a prepared transaction: only its owner may, or a superuser.  In a batch of its
+ * own, since that command must be one, too.
+ */
+static void
+send_owner(NodeConn *conn, const Branch *branch, bool begins)
+{
+	const char *role = branch->map->options.recovery_role;
+	char	   *sql;
+
+	if (role[0] == '\0')
+		return;
+	sql = begins ? psprintf("SET ROLE %s", quote_identifier(role)) : pstrdup("RESET ROLE");
+	plshard_conn_send_plain(conn, sql, PENDING_SETTING, NULL, 0, false);
+	plshard_conn_send_sync(conn, NULL);
+	pfree(sql);
+}
+
 /* Runs COMMIT PREPARED or ROLLBACK PREPARED on all that are prepared. */
 static void
 end_prepared(AtomicCommit *commit, const char *command)
@@ -298,8 +318,10 @@ end_prepared(AtomicCommit *commit, const char *command)
 		if (!p->prepared)
 			continue;
 		plshard_participant_begin(p);
+		send_owner(p->conn, p->branch, true);
 		plshard_participant_send(p, 0, prepared_command(command, p->branch, p->conn), command);
 		plshard_participant_end(p);
+		send_owner(p->conn, p->branch, false);
 	}
 	plshard_inject("prepared_ending");
 	plshard_participants_wait(commit->participants);
@@ -640,6 +662,8 @@ plshard_atomic_abort(AtomicCommit *commit)
 	commit->participants->deadline = deadline_in(commit->decider->map->options.node_timeout);
 	end_prepared(commit, "ROLLBACK PREPARED");
 	commit->participants->deadline = NO_DEADLINE;
+	/* what is left, on a node that has ended our session, is for whoever meets it */
+	plshard_gid_close(&commit->decider->branch->gid);
 }
 
 void
@@ -843,9 +867,11 @@ plshard_atomic_front_aborted(void)
 		plshard_conn_settle(p->conn);
 		if (!p->prepared || p->conn->state != CONN_READY)
 			continue;
+		send_owner(p->conn, p->branch, true);
 		plshard_conn_send_plain(p->conn, prepared_command("ROLLBACK PREPARED", p->branch, p->conn),
 								PENDING_XACT, NULL, 0, false);
 		plshard_conn_send_sync(p->conn, NULL);
+		send_owner(p->conn, p->branch, false);
 	}
 	return commit != NULL;
 }

@@ -72,6 +72,12 @@ typedef OverrideSearchPath SearchPathState;
 #define plshard_local_xid() (MyProc->lxid)
 #endif
 
+#if PG_VERSION_NUM >= 170000
+#define plshard_lock_held_by_me(tag, mode) LockHeldByMe((tag), (mode), false)
+#else
+#define plshard_lock_held_by_me(tag, mode) LockHeldByMe((tag), (mode))
+#endif
+
 #if PG_VERSION_NUM < 160000
 static inline AclResult
 object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)

@@ -176,10 +176,9 @@ receive_notice(void *arg, const PGresult *result)
 	const Pending *p = &conn->pending[conn->pending_head];
 	RemoteNotice *notice;
 	RemoteNotice **end;
-	const char *where = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
 
 	/* a warning that tells of no harm to the node itself, but to what it has promised */
-	if (where && strcmp(where, "SyncRepWaitForLSN") == 0)
+	if (plshard_error_is_from(result, "SyncRepWaitForLSN"))
 		conn->sync_wait_cancelled = true;
 	if (conn->npending == 0 || p->notices_for == NULL || p->owner == NULL)
 		return;

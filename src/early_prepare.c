@@ -11,6 +11,7 @@
 #include "inject.h"
 #include "miscadmin.h"
 #include "participants.h"
+#include "remote_error.h"
 #include "remote_xact.h"
 #include "utils/memutils.h"
 
@@ -22,8 +23,8 @@ struct EarlyPrepare
 
 /*
  * Where a key's lock was not free on the deciding node, but was on the other one, taking back
- * costs a round trip before the wait can begin.  A session that has met that prepares
- * only after so many of its calls.
+ * costs a round trip before the wait can begin; where that one cannot prepare any more, the
+ * call has to be made again.  A session that has met that prepares only after so many of its calls.
  */
 #define CALLS_AFTER_CONTENTION 16
 
@@ -179,15 +180,31 @@ plshard_early_drive(Execution *e)
 	PG_END_TRY();
 }
 
-void
-plshard_early_throw_refusal(const Execution *e)
+/*
+ * Here a slot of max_prepared_transactions is held while the other node works; in an ordinary
+ * commit only for moments.
+ */
+static bool
+no_slot_is_free(const PGresult *error)
+{
+	return plshard_result_sqlstate(error) == ERRCODE_OUT_OF_MEMORY &&
+		plshard_error_is_from(error, "MarkAsPreparing");
+}
+
+bool
+plshard_early_refused(const Execution *e)
 {
 	for (int i = 0; i < e->ntasks; i++)
 	{
 		Participants participants = {0};
 		Participant failed = {.conn = e->tasks[i].conn, .map = e->map, .error = e->tasks[i].error};
 
-		if (e->tasks[i].state == TASK_ERROR && e->tasks[i].called)
+		if (e->tasks[i].state != TASK_ERROR || !e->tasks[i].called)
+			continue;
+		if (!no_slot_is_free(failed.error))
 			plshard_throw_refused(&participants, &failed);
+		calls_to_skip = CALLS_AFTER_CONTENTION;
+		return true;
 	}
+	return false;
 }

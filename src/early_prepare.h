@@ -46,7 +46,10 @@ extern void plshard_early_fail(Execution *e, MemoryContext context) pg_attribute
  */
 extern void plshard_early_commit(Execution *e);
 
-/* Throws what a node has said to something behind the call, if it has. */
-extern void plshard_early_throw_refusal(const Execution *e);
+/*
+ * Throws what a node has said to something behind the call, if it has.  True where it was
+ * only that it has no room for what is prepared: the call is to be made again, the ordinary way.
+ */
+extern bool plshard_early_refused(const Execution *e);
 
 #endif							/* PLSHARD_EARLY_PREPARE_H */

@@ -6,15 +6,18 @@
  */
 #include "postgres.h"
 
+#include "gid_lock.h"
 #include "in_doubt.h"
 #include "nodes/pg_list.h"
+#include "registry.h"
 #include "session_key.h"
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 
 /*
  * A session that lives needs moments from its first PREPARE to the last COMMIT
- * PREPARED, unless nodes fail.  After this many seconds it has given up.
+ * PREPARED, unless nodes fail, or a node still works on the call that another one has
+ * prepared behind.  After this many seconds it has given up.
  */
 #define ABANDONED_AFTER 60
 
@@ -82,14 +85,34 @@ compare_sessions(const void *a, const void *b)
 	return (x->session > y->session) - (x->session < y->session);
 }
 
+/* One entry for each session, of those that several nodes know. */
+static void
+merge_nodes(FrontSessions *sessions)
+{
+	int			n = 0;
+
+	for (int i = 0; i < sessions->n; i++)
+	{
+		const FrontSession *next = &sessions->list[i];
+
+		if (n > 0 && compare_sessions(&sessions->list[n - 1], next) == 0)
+			sessions->list[n - 1].works_for = Max(sessions->list[n - 1].works_for, next->works_for);
+		else
+			sessions->list[n++] = *next;
+	}
+	sessions->n = n;
+}
+
 void
 plshard_front_sessions(RecoveryNodes *nodes, FrontSessions *sessions)
 {
 	int			room = 0;
 
+	/* what other roles do only members of pg_read_all_stats see */
 	for (int i = 0; i < nodes->n; i++)
-		nodes->list[i].sql = "SELECT DISTINCT classid, objid FROM pg_locks"
-			" WHERE locktype = 'advisory' AND objsubid = 2 AND granted";
+		nodes->list[i].sql = "SELECT classid, objid, max(extract(epoch FROM clock_timestamp() - xact_start))"
+			" FILTER (WHERE state = 'active') FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)"
+			" WHERE locktype = 'advisory' AND objsubid = 2 AND granted GROUP BY classid, objid";
 	plshard_recovery_run(nodes);
 
 	sessions->n = 0;
@@ -111,28 +134,37 @@ plshard_front_sessions(RecoveryNodes *nodes, FrontSessions *sessions)
 
 			session->front_key = (int32) strtoul(PQgetvalue(result, row, 0), NULL, 10);
 			session->session = (int32) strtoul(PQgetvalue(result, row, 1), NULL, 10);
+			session->works_for = strtod(PQgetvalue(result, row, 2), NULL);	/* NULL is "" */
 		}
 	}
 	qsort(sessions->list, sessions->n, sizeof(FrontSession), compare_sessions);
+	merge_nodes(sessions);
 }
 
-bool
-plshard_session_lives_here(const Gid *gid)
+static const FrontSession *
+find_session(const FrontSessions *sessions, const Gid *gid)
 {
-	return gid->front_key == plshard_front_key() && BackendPidGetProc(gid->session) != NULL;
+	FrontSession key = {.front_key = gid->front_key, .session = gid->session};
+
+	return bsearch(&key, sessions->list, sessions->n, sizeof(FrontSession), compare_sessions);
 }
 
 bool
 plshard_session_lives(const FrontSessions *sessions, const Gid *gid)
 {
-	FrontSession key = {gid->front_key, gid->session};
-
-	return plshard_session_lives_here(gid) ||
-		bsearch(&key, sessions->list, sessions->n, sizeof(FrontSession), compare_sessions) != NULL;
+	return (gid->front_key == plshard_front_key() && BackendPidGetProc(gid->session) != NULL) ||
+		find_session(sessions, gid) != NULL;
 }
 
 bool
-plshard_is_abandoned(const PreparedPart *part, const FrontSessions *sessions)
+plshard_is_abandoned(const RecoveryNodes *nodes, const PreparedPart *part, const FrontSessions *sessions)
 {
-	return part->age > ABANDONED_AFTER || !plshard_session_lives(sessions, &part->gid);
+	const FrontSession *session = find_session(sessions, &part->gid);
+	bool		decision;
+
+	/* of this server we know the transaction itself */
+	if (part->gid.front_key == plshard_front_key() ? !plshard_gid_is_open(&part->gid) :
+		session == NULL || plshard_registry_decision(nodes->map, part->text, &decision))
+		return true;
+	return part->age > ABANDONED_AFTER && (session == NULL || session->works_for < part->age);
 }

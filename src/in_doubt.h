@@ -29,6 +29,7 @@ typedef struct FrontSession
 {
 	int32		front_key;		/* session_key.h */
 	int32		session;
+	double		works_for;		/* seconds since the transaction began that a node works on; 0: none */
 } FrontSession;
 
 typedef struct FrontSessions
@@ -42,15 +43,14 @@ extern void plshard_front_sessions(RecoveryNodes *nodes, FrontSessions *sessions
 /* Is the session that runs, or has run, a transaction among them, or one of this front's? */
 extern bool plshard_session_lives(const FrontSessions *sessions, const Gid *gid);
 
-/* Is it a session of this front that is there, connected to nodes or not? */
-extern bool plshard_session_lives_here(const Gid *gid);
-
 /*
- * Whether a prepared part is nobody's any more: its session has gone, or has not
- * ended it for so long that it does not look as if it would.  "sessions" must have
- * been looked for after the part was.
+ * Whether a prepared part is nobody's any more: its transaction has ended (which only its own
+ * server knows), its session has gone, or the registry says how it ends; or its session has not
+ * ended it for so long that it does not look as if it would, and no node works on something
+ * that it began before.  "sessions" must have been looked for after the part was.
  */
-extern bool plshard_is_abandoned(const PreparedPart *part, const FrontSessions *sessions);
+extern bool plshard_is_abandoned(const RecoveryNodes *nodes, const PreparedPart *part,
+								 const FrontSessions *sessions);
 
 /* What the texts of all gids of a cluster begin with.  palloc'd. */
 extern char *plshard_gid_prefix(const ClusterMap *map);

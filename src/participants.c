@@ -236,10 +236,8 @@ aborted_by_recovery(const PGresult *error)
 static bool
 cannot_prepare(const PGresult *error)
 {
-	const char *where = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
-
 	return plshard_result_sqlstate(error) == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE &&
-		where && strcmp(where, "MarkAsPreparing") == 0;
+		plshard_error_is_from(error, "MarkAsPreparing");
 }
 
 void

@@ -23,6 +23,7 @@
  */
 #include "postgres.h"
 
+#include "gid_lock.h"
 #include "health.h"
 #include "in_doubt.h"
 #include "miscadmin.h"
@@ -360,12 +361,12 @@ ask_front(Settlement *s)
 	plshard_front_id(own_id);
 	if (memcmp(own_id, s->gid->front_id, sizeof(own_id)) == 0)
 	{
-		/* looked at first: a session that has gone has left its row, or never will */
-		bool		lives = plshard_session_lives_here(s->gid);
+		/* looked at first: a transaction that has ended has left its row, or never will */
+		bool		is_open = plshard_gid_is_open(s->gid);
 
 		if (plshard_front_committed(s->text))
 			return LOOK_COMMIT;
-		if (!lives)
+		if (!is_open)
 			return decide_at_registry(s, false);
 		s->why = psprintf("Session %d, which runs it, decides.", s->gid->session);
 		return LOOK_UNKNOWN;
@@ -641,7 +642,7 @@ plshard_settle_parts(RecoveryNodes *nodes, List *parts, int timeout, char **mess
 		{
 			const PreparedPart *part = lfirst(lc);
 
-			if (last_try || plshard_is_abandoned(part, &sessions))
+			if (last_try || plshard_is_abandoned(nodes, part, &sessions))
 				(void) plshard_settle(nodes, &part->gid, 0, message);
 			else
 				waiting = true;
@@ -667,7 +668,7 @@ settle_abandoned(RecoveryNodes *nodes, List *parts, char **message)
 	{
 		const PreparedPart *part = lfirst(lc);
 
-		if (plshard_is_abandoned(part, &sessions))
+		if (plshard_is_abandoned(nodes, part, &sessions))
 			(void) plshard_settle(nodes, &part->gid, 0, message);
 	}
 	return still_prepared(nodes, parts) == NIL;

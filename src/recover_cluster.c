@@ -65,7 +65,7 @@ put_together(RecoveryNodes *nodes, List *parts, const FrontSessions *sessions)
 			list = lappend(list, current);
 		}
 		current->counts |= bms_is_member(part->node->id, nodes->current);
-		current->abandoned |= plshard_is_abandoned(part, sessions);
+		current->abandoned |= plshard_is_abandoned(nodes, part, sessions);
 	}
 	return list;
 }

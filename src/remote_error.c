@@ -21,6 +21,14 @@ plshard_result_sqlstate(const PGresult *result)
 	return MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3], sqlstate[4]);
 }
 
+bool
+plshard_error_is_from(const PGresult *error, const char *function)
+{
+	const char *where = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
+
+	return where != NULL && strcmp(where, function) == 0;
+}
+
 /* The line of context that says where a remote report comes from. */
 static char *
 where_line(const RemoteErrorContext *where)

@@ -24,6 +24,9 @@ typedef struct RemoteErrorContext
 /* The SQLSTATE of an error result as ereport encodes it; 08006 where there is none. */
 extern int	plshard_result_sqlstate(const PGresult *result);
 
+/* Whether it is that function of the node's server that has raised an error, or a warning. */
+extern bool plshard_error_is_from(const PGresult *error, const char *function);
+
 /*
  * Throws (elevel ERROR) or reports an error result with its own SQLSTATE,
  * message, detail, hint, context, and schema/table/column/constraint names,

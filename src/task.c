@@ -328,15 +328,6 @@ send_task(Execution *e, Task *task)
 
 /* ---- results ---- */
 
-/* Whether a function of the node's server has raised an error. */
-static bool
-error_is_from(const PGresult *error, const char *function)
-{
-	const char *where = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
-
-	return where != NULL && strcmp(where, function) == 0;
-}
-
 /* A prepared statement that a change of its objects, or a pooler, has broken. */
 static bool
 plan_is_stale(const Pending *pending, const PGresult *error, int sqlstate)
@@ -346,7 +337,7 @@ plan_is_stale(const Pending *pending, const PGresult *error, int sqlstate)
 	if (pending->kind != PENDING_CALL || !pending->reused)
 		return false;
 	return sqlstate == ERRCODE_UNDEFINED_PSTATEMENT ||
-		(sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED && error_is_from(error, "RevalidateCachedQuery")) ||
+		(sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED && plshard_error_is_from(error, "RevalidateCachedQuery")) ||
 		/* a type in it was dropped: nothing else tells its plans */
 		(sqlstate == ERRCODE_INTERNAL_ERROR && message &&
 		 strncmp(message, "cache lookup failed", 19) == 0);
@@ -375,7 +366,7 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 		task->conn->result = NULL;	/* ours now */
 		task->error = plshard_own_result(error);
 		if ((e->one_shot || e->prepares) && sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED &&
-			error_is_from(error, "transformCoalesceExpr"))
+			plshard_error_is_from(error, "transformCoalesceExpr"))
 		{
 			/* the remote function returns a set: see REMOTE_ONE_VALUE */
 			e->one_shot_refused = true;

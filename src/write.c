@@ -311,7 +311,7 @@ settle_early(Execution *e, bool *restart)
 		if (plshard_early_is_open(e))
 			plshard_early_take_back(e);
 		e->early = NULL;
-		plshard_early_throw_refusal(e);
+		*restart = plshard_early_refused(e);
 		return false;
 	}
 	PG_TRY();

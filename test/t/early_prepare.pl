@@ -18,6 +18,7 @@ $c->sql(q{ALTER SERVER c OPTIONS (ADD node_timeout '1 s')});
 # What a node is to do in a call of act(): its own affair, which the other one does not see.
 $c->sql(<<'SQL', on => $_) foreach 1 .. 3;
 CREATE TABLE public.mode (what text);
+GRANT SELECT ON public.mode TO PUBLIC;
 CREATE TABLE public.shared (k text, v int);
 INSERT INTO public.shared VALUES ('x', 0), ('y', 0);
 SQL
@@ -30,18 +31,22 @@ SELECT plshard.deploy('c', $ddl$
 			INSERT INTO u VALUES (act.k, 0);
 			IF what = 'fails' THEN RAISE EXCEPTION 'it fails';
 			ELSIF what = 'is slow' THEN PERFORM pg_sleep(60);
+			ELSIF what = 'waits' THEN PERFORM pg_advisory_xact_lock_shared(99);
 			ELSIF what = 'differs' THEN RETURN 2;
 			ELSIF what LIKE 'touches _' THEN UPDATE public.shared SET v = v + 1 WHERE shared.k = right(what, 1);
 			ELSIF what = 'violates' THEN INSERT INTO u VALUES (act.k, 0);
 			END IF;
 			RETURN 1;
-		END $$ $ddl$);
+		END $$;
+	CREATE FUNCTION hit(k text) RETURNS int LANGUAGE sql AS
+		'UPDATE t SET v = t.v + 1 WHERE t.k = hit.k RETURNING t.v' $ddl$);
+CREATE FUNCTION hit(k text) RETURNS int LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON hash(k); $$;
 CREATE FUNCTION act(k text) RETURNS int LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON hash(k); $$;
 CREATE FUNCTION act_soon(k text) RETURNS int LANGUAGE plshard AS
 	$$ CLUSTER 'c'; RUN ON hash(k); TARGET act; TIMEOUT '1 s'; $$;
 SQL
 
-my @keys = $c->some_keys(40, shard => 10000);
+my @keys = $c->some_keys(60, shard => 10000);
 my ($warm, $hot) = splice @keys, 0, 2;
 my $s = $c->session;
 $s->sql("SELECT put('$warm', 0); SELECT put('$hot', 0)");
@@ -93,12 +98,28 @@ is($r->{out}, '1', '... and its result');
 is_deeply($c->copies("SELECT k FROM u WHERE k = '$key'"), [ map { "10000|$key" } 1, 2 ], '... on both replicas');
 is(prepared(), '0 0', '... of which nothing is prepared any more');
 
-$s->sql('SET plshard.log_remote_commands = on');
-$r = $s->try("SELECT act('$key' || '_1') \\; SELECT 1");
-unlike($r->{err}, qr/PREPARE TRANSACTION.*\n(?:.*\n)*.*COMMIT PREPARED.*\n(?:.*\n)*.*COALESCE/, 'statements that are sent at once are one transaction');
-$r = $s->try("BEGIN; SELECT act('$key' || '_2')");
-unlike($r->{err}, qr/PREPARE/, 'in a block nothing is prepared before its end');
-$s->sql('ROLLBACK; SET plshard.log_remote_commands = off');
+# How a statement of a session is committed: an ordinary commit limits the waits for locks.
+sub shape
+{
+	my ($session, $sql) = @_;
+	my $result = $session->try("SET plshard.log_remote_commands = on; $sql");
+	$session->sql('SET plshard.log_remote_commands = off');
+	return shape_of($result);
+}
+
+sub shape_of
+{
+	my ($result) = @_;
+	my @sent = $result->{err} =~ /node n\d: (SET LOCAL lock_timeout|PREPARE|COMMIT PREPARED|ROLLBACK PREPARED)/g;
+	my $begun = 0;
+	return join ', ', $result->{sqlstate} // 'ok', map { s/SET.*/commit/r } grep { !/SET/ || !$begun++ } @sent;
+}
+my @more = splice @keys, 0, 3;
+is(shape($s, "SELECT act('$more[0]')"), 'ok, PREPARE, COMMIT PREPARED', 'PREPARE goes with the call');
+my $ordinary = 'commit, PREPARE, COMMIT PREPARED';
+is(shape($s, "SELECT act('$more[1]') \\; SELECT 1"), "ok, $ordinary", 'statements that are sent at once are one transaction');
+is(shape($s, "BEGIN; SELECT act('$more[2]')"), 'ok', 'in a block nothing is prepared before its end');
+$s->sql('ROLLBACK');
 
 #
 # Errors of one node, and different results
@@ -191,16 +212,23 @@ my $value = 0;
 foreach my $node (1, 2)
 {
 	my $name = "the lock is taken on n$node";
+	my $caller = $c->session;
+	$caller->sql("SELECT bump('$warm')");
 	my $holder = $c->session(on => $node);
 	$holder->sql("SELECT pg_advisory_lock($lock)");
-	$s->send("SELECT bump('$hot')");
+	$caller->send("SET plshard.log_remote_commands = on; SELECT hit('$hot')");
 	$c->wait_for(q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}, on => $node);
 	is(prepared(), '0 0', "$name: nothing is prepared while it is waited for");
 	$holder->sql("SELECT pg_advisory_unlock($lock)");
-	$r = $s->result;
+	$r = $caller->result;
 	is($r->{out}, ++$value, "$name: then it goes on") or diag $r->{err};
+	is(shape_of($r), 'ok, PREPARE, ' . ($node == 1 ? 'ROLLBACK PREPARED, ' : '') . $ordinary, "$name: what had been prepared was taken back");
 	$holder->quit;
 	is_deeply($c->copies("SELECT v FROM t WHERE k = '$hot'"), [ map { "10000|$value" } 1, 2 ], "$name: both have done it");
+	my @shapes = map { shape($caller, "SELECT hit('$warm')") } 1 .. 18;
+	is((grep { $_ eq "ok, $ordinary" } @shapes), $node == 1 ? 16 : 0, "$name: the next calls of the session") or diag explain \@shapes;
+	is($shapes[-1], 'ok, PREPARE, COMMIT PREPARED', '... and then it prepares early again');
+	$caller->quit;
 }
 
 #
@@ -224,8 +252,24 @@ mode($_) foreach 1, 2;
 is(prepared(), '0 0', '... and nothing is left prepared');
 
 #
-# A node that cannot prepare any more says so, and is not evicted
+# A node that cannot prepare any more is not asked to while the other one works, and is not evicted
 #
+my @busy = map { $c->session } 1 .. 9;
+$_->sql("SELECT bump('$warm')") foreach @busy;
+my $holder = $c->session(on => 1);
+$holder->sql('SELECT pg_advisory_lock(99)');
+mode(1, 'waits');
+my $last = pop @busy;
+$_->send(q{SELECT act('} . shift(@keys) . q{')}) foreach @busy;
+$c->wait_for('SELECT count(*) = 8 FROM pg_prepared_xacts', on => 2);
+$last->send(q{SET plshard.log_remote_commands = on; SELECT act('} . shift(@keys) . q{')});
+$c->wait_for(q{SELECT count(*) = 9 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}, on => 1);
+$holder->sql('SELECT pg_advisory_unlock(99)');
+is($_->result->{sqlstate}, undef, 'a call whose other node has prepared') foreach @busy;
+like(shape_of($last->result), qr/^ok, PREPARE, $ordinary$/, '... and one for which no slot was left');
+mode(1);
+$_->quit foreach @busy, $last;
+
 $c->sql(join('', map { "BEGIN; PREPARE TRANSACTION 'taken$_';" } 1 .. 8), on => 2);
 my $fresh = $c->session;
 $fresh->sql("SELECT get('$hot'), get('$warm')");
@@ -235,6 +279,58 @@ is($r->{sqlstate}, '53200', 'no slot for a prepared transaction is left') or dia
 $c->sql("ROLLBACK PREPARED 'taken$_'", on => 2) foreach 1 .. 8;
 gone($key, 'no slot');
 $fresh->quit;
+
+#
+# recovery_role owns what is prepared, and a login that is a member of it ends it
+#
+$c->sql('CREATE ROLE settler; CREATE ROLE app LOGIN; GRANT settler TO app', on => $_) foreach 1 .. 3;
+$c->sql(<<'SQL');
+SELECT plshard.deploy('c', 'GRANT ALL ON u, t TO app');
+ALTER SERVER c OPTIONS (ADD recovery_role 'settler');
+CREATE ROLE app;
+GRANT USAGE ON FOREIGN SERVER c TO app;
+CREATE USER MAPPING FOR app SERVER c OPTIONS ("user" 'app', password_required 'false');
+CREATE TABLE here (v int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+GRANT ALL ON here TO app;
+SQL
+my $app = $c->session;
+$app->sql("SET ROLE app; SELECT hit('$warm')");
+$key = shift @keys;
+is(shape($app, "SELECT act('$key')"), 'ok, PREPARE, COMMIT PREPARED', 'with recovery_role: PREPARE with the call');
+is(prepared(), '0 0', '... and nothing is left prepared');
+foreach my $node (1, 2)
+{
+	$key = shift @keys;
+	$app->sql("SELECT hit('$warm')");
+	mode($node, 'fails');
+	is($app->try("SELECT act('$key')")->{sqlstate}, 'P0001', "with recovery_role: n$node fails");
+	gone($key, "with recovery_role: n$node fails");
+}
+$key = shift @keys;
+is(shape($app, "BEGIN; SELECT act('$key'); COMMIT"), "ok, $ordinary", 'with recovery_role: a block');
+$key = shift @keys;
+like(shape($app, "BEGIN; INSERT INTO here VALUES (1); SELECT act('$key'); COMMIT"),
+	qr/^ok, commit, PREPARE, PREPARE, COMMIT PREPARED, COMMIT PREPARED$/, '... decided by the front');
+$key = shift @keys;
+is(shape($app, "BEGIN; INSERT INTO here VALUES (1); SELECT act('$key'); COMMIT"), '23505', '... which refuses before');
+$app->sql('ROLLBACK');
+gone($key, '... which refuses');
+$app->quit;
+$c->sql(q{ALTER SERVER c OPTIONS (DROP recovery_role)});
+
+#
+# The deciding node works for more than a minute: recovery sees that, and leaves what is prepared alone
+#
+$key = shift @keys;
+connect_again();
+$holder->sql('SELECT pg_advisory_lock(99)');
+mode(1, 'waits');
+$s->send("SELECT act('$key')");
+$c->wait_for(q{SELECT now() - prepared > '61 s' FROM pg_prepared_xacts}, on => 2);
+is($c->sql(q{SELECT outcome, detail FROM plshard.recover('c')}), 'in doubt|Its session is still at work.', 'recovery leaves a long call alone');
+$holder->sql('SELECT pg_advisory_unlock(99)');
+is($s->result->{out}, '1', '... which succeeds');
+mode(1);
 
 is_deeply([ $c->differences ], [], 'the replicas are equal');
 is($c->sql('SELECT count(*) FROM plshard.in_doubt'), 0, 'nothing is in doubt');
