@@ -32,6 +32,12 @@
 #define MAX_SETTLED_ROWS 8
 
 /*
+ * How long an error waits for a node to take back what it has prepared, in milliseconds: no longer,
+ * since who meets what is left can do it as well.
+ */
+#define TAKE_BACK_PATIENCE 1000
+
+/*
  * What one role has written in one cluster: a distributed transaction of its own
  * name.  Only where the front decides there can be several of them.
  */
@@ -342,6 +348,25 @@ settle(const Branch *branch, char **message)
 										 &branch->gid, message);
 	SetUserIdAndSecContext(user, sec_context);
 	return outcome;
+}
+
+/*
+ * Over a new connection, since the node has ended ours, or still works on what came before
+ * PREPARE: true where nothing is prepared there, or will be.
+ */
+static bool
+take_back_anew(const Participant *p)
+{
+	Oid			user;
+	int			sec_context;
+	char	   *why;
+
+	GetUserIdAndSecContext(&user, &sec_context);
+	SetUserIdAndSecContext(p->branch->userid, sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	why = plshard_prevent_part(p->branch->map, &p->branch->gid, p->conn->key.node_id,
+							   deadline_in(TAKE_BACK_PATIENCE));
+	SetUserIdAndSecContext(user, sec_context);
+	return why == NULL;
 }
 
 /*
@@ -659,7 +684,7 @@ plshard_atomic_abort(AtomicCommit *commit)
 		plshard_throw_unknown(commit->participants,
 							  "Recovery has committed it without the deciding node.",
 							  commit->decider->map->name);
-	commit->participants->deadline = deadline_in(commit->decider->map->options.node_timeout);
+	commit->participants->deadline = deadline_in(TAKE_BACK_PATIENCE);
 	end_prepared(commit, "ROLLBACK PREPARED");
 	commit->participants->deadline = NO_DEADLINE;
 	/* what is left, on a node that has ended our session, is for whoever meets it */
@@ -671,17 +696,22 @@ plshard_atomic_take_back(AtomicCommit *commit)
 {
 	Participants *participants = commit->participants;
 	const Participant *other = &participants->list[commit->decider == &participants->list[0] ? 1 : 0];
+	bool		silent = false;
 
 	Assert(participants->n == 2);
 	roll_back_decider(commit);
 	if (other->prepared)
 	{
-		participants->deadline = deadline_in(commit->decider->map->options.node_timeout);
+		participants->deadline = deadline_in(TAKE_BACK_PATIENCE);
 		end_prepared(commit, "ROLLBACK PREPARED");
-		participants->deadline = NO_DEADLINE;
 		if (other->state == COMMAND_DONE)
 			return;
+		silent = deadline_passed(participants->deadline);
 	}
+	else if (other->state != COMMAND_UNKNOWN)
+		return;
+	if (!silent && take_back_anew(other))
+		return;
 	plshard_atomic_abort(commit);
 }
 

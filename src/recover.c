@@ -575,6 +575,21 @@ plshard_settle_transaction(const ClusterMap *map, const Gid *gid, char **message
 }
 
 char *
+plshard_prevent_part(ClusterMap *map, const Gid *gid, int32 node_id, Deadline deadline)
+{
+	RecoveryNodes *nodes = plshard_recovery_nodes(map);
+	Settlement	s = {.nodes = nodes, .gid = gid, .text = plshard_gid_text(gid)};
+	RecoveryNode *node = plshard_recovery_node(nodes, node_id);
+	char	   *why;
+
+	nodes->deadline = deadline;
+	plshard_recovery_connect(nodes, bms_make_singleton(node_id));
+	why = node->session ? tell_node(&s, node, false) : plshard_recovery_reason(node);
+	plshard_recovery_close(nodes);
+	return why;
+}
+
+char *
 plshard_roll_back_part(RecoveryNodes *nodes, const PreparedPart *part)
 {
 	char	   *why = NULL;

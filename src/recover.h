@@ -53,6 +53,13 @@ extern TransactionOutcome plshard_settle_transaction(const ClusterMap *map, cons
 extern bool plshard_recover_node(const ClusterMap *map, int node, bool all, Deadline deadline,
 								 char **message);
 
+/*
+ * For the session that runs a transaction, before it has sent COMMIT to the deciding node, nor
+ * will: sees to it that a node has nothing of it prepared, nor will have.  Returns why that could
+ * not be done (palloc'd), or NULL.
+ */
+extern char *plshard_prevent_part(ClusterMap *map, const Gid *gid, int32 node_id, Deadline deadline);
+
 /* ---- for recovery itself: with nodes that the caller has connected to ---- */
 
 typedef enum SettleMode

@@ -46,7 +46,7 @@ CREATE FUNCTION act_soon(k text) RETURNS int LANGUAGE plshard AS
 	$$ CLUSTER 'c'; RUN ON hash(k); TARGET act; TIMEOUT '1 s'; $$;
 SQL
 
-my @keys = $c->some_keys(60, shard => 10000);
+my @keys = $c->some_keys(80, shard => 10000);
 my ($warm, $hot) = splice @keys, 0, 2;
 my $s = $c->session;
 $s->sql("SELECT put('$warm', 0); SELECT put('$hot', 0)");
@@ -165,6 +165,42 @@ foreach my $node (1, 2)
 		gone($key, $name);
 	}
 }
+
+#
+# It is cut off, and then the node that would prepare is done with its part, before it has noticed
+#
+my $barrier = $c->session(on => 2);
+$barrier->sql('SELECT pg_advisory_lock(99)');
+mode(2, 'waits');
+$key = shift @keys;
+connect_again();
+$s->send("SELECT act('$key')");
+$c->wait_for(q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}, on => 2);
+$c->sql('SELECT pg_cancel_backend(' . $s->pid . ')');
+is($s->result->{sqlstate}, '57014', 'cancelled while n2 works');
+is($c->sql(q{SELECT state FROM plshard_node.transaction ORDER BY written_at DESC LIMIT 1}, on => 2), 'aborted',
+	'... and n2 has been told that it must not prepare');
+$barrier->sql('SELECT pg_advisory_unlock(99)');
+$barrier->quit;
+$c->wait_for(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE query ~ 'act\(|PREPARE' AND state = 'active' AND pid <> pg_backend_pid()}, on => 2);
+gone($key, 'cancelled while n2 works');
+is($s->try("SELECT bump('$warm')")->{sqlstate}, undef, '... and the session goes on');
+
+#
+# The node that has prepared ends the session, and then the call fails on the other
+#
+mode(1, 'waits');
+$barrier = $c->session(on => 1);
+$barrier->sql('SELECT pg_advisory_lock(99)');
+$key = shift @keys;
+connect_again();
+$s->send("SELECT act('$key')");
+$c->wait_for($n2_has_prepared, on => 2);
+$c->sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'plshard'}, on => 2);
+$c->sql('SELECT pg_cancel_backend(' . $s->pid . ')');
+is($s->result->{sqlstate}, '57014', 'n2 has prepared and ended the session');
+$barrier->quit;
+gone($key, 'n2 has prepared and ended the session');
 
 #
 # A node ends the session that works there: what the other has done is taken back, and the call made again
