@@ -150,7 +150,7 @@ plshard_early_fail(Execution *e, MemoryContext context)
 void
 plshard_early_commit(Execution *e)
 {
-	if (plshard_atomic_note(e->early->commit, e->tasks[1].conn, COMMAND_DONE))
+	if (plshard_atomic_note(e->early->commit, e->tasks[1].conn, batch_state(&e->tasks[1])))
 		end_by(e, plshard_atomic_decide);
 	else
 	{

@@ -17,6 +17,7 @@
 #include "remote_commit.h"
 #include "remote_xact.h"
 #include "utils/memutils.h"
+#include "utils/timeout.h"
 
 static HTAB *written = NULL;
 static bool any_open = false;	/* some connection may have a transaction */
@@ -258,9 +259,15 @@ forget_xact(void)
 	any_open = false;
 	committed = false;
 	written = NULL;
-	/* an error has let go of it already */
-	if (cancels_held && QueryCancelHoldoffCount > 0)
-		RESUME_CANCEL_INTERRUPTS();
+	if (cancels_held)
+	{
+		/* one that has come too late must not end what the session does next */
+		QueryCancelPending = false;
+		(void) get_timeout_indicator(STATEMENT_TIMEOUT, true);
+		/* an error has let go of it already */
+		if (QueryCancelHoldoffCount > 0)
+			RESUME_CANCEL_INTERRUPTS();
+	}
 	cancels_held = false;
 }
 

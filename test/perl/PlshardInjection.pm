@@ -129,14 +129,8 @@ sub begin
 sub commit_and_stop
 {
 	my ($self, $session) = @_;
-	my $pid = $session->pid;
 	$session->send('COMMIT');
-	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		return $pid if slurp_file("/proc/$pid/stat") =~ /^\d+ \(.*\) T/;
-		Time::HiRes::usleep(100_000);
-	}
-	die 'the session has not come to its step';
+	return $session->wait_until_stopped;
 }
 
 =pod

@@ -61,6 +61,10 @@ over then).
 
 Both in one; C<sql> returns the output and dies on an error.
 
+=item $s->wait_until_stopped
+
+After C<send>: until the server process has stopped itself (C<plshard.inject>); its process id.
+
 =item $s->quit
 
 Ends the session.
@@ -96,6 +100,17 @@ sub result
 	$result->{lost} = $lost;
 	$self->{out} = $self->{err} = '';
 	return $result;
+}
+
+sub wait_until_stopped
+{
+	my ($self) = @_;
+	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return $self->{pid} if PostgreSQL::Test::Utils::slurp_file("/proc/$self->{pid}/stat") =~ /^\d+ \(.*\) T /;
+		Time::HiRes::usleep(100_000);
+	}
+	die 'the session does not stop';
 }
 
 sub try

@@ -148,15 +148,10 @@ sub stopped_at
 {
 	my ($point, $sql) = @_;
 	my $session = $c->session;
-	my $pid = $session->pid;
 	$session->sql("SET plshard.inject = '$point:stop'");
 	$session->send($sql);
-	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		return $session if slurp_file("/proc/$pid/stat") =~ /^\d+ \(.*\) T /;
-		Time::HiRes::usleep(100_000);
-	}
-	die "the session does not come to $point";
+	$session->wait_until_stopped;
+	return $session;
 }
 
 sub resumed

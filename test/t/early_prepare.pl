@@ -203,6 +203,26 @@ $barrier->quit;
 gone($key, 'n2 has prepared and ended the session');
 
 #
+# What would cut it off comes when it commits: it is done, and the session's next statement is not ended in its place
+#
+foreach my $how ('cancelled', 'over statement_timeout')
+{
+	$key = shift @keys;
+	my $late = $c->session;
+	$late->sql("SELECT bump('$warm'); SET plshard.inject = 'commit_sent:stop'");
+	$late->sql(q{SET statement_timeout = '1 s'}) if $how =~ /timeout/;
+	$late->send("SELECT act('$key'); SELECT 5");
+	my $pid = $late->wait_until_stopped;
+	$c->sql("SELECT pg_cancel_backend($pid)") if $how eq 'cancelled';
+	$c->wait_for("SELECT clock_timestamp() - query_start > '1.1 s' FROM pg_stat_activity WHERE pid = $pid") if $how =~ /timeout/;
+	kill 'CONT', $pid;
+	$r = $late->result;
+	is($r->{out}, "1\n5", "$how when it commits") or diag $r->{err};
+	is_deeply($c->copies("SELECT k FROM u WHERE k = '$key'"), [ map { "10000|$key" } 1, 2 ], '... it is written');
+	$late->quit;
+}
+
+#
 # A node ends the session that works there: what the other has done is taken back, and the call made again
 #
 foreach my $node (1, 2)
