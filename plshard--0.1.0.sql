@@ -262,6 +262,9 @@ CREATE FUNCTION plshard.add_node(cluster name, node name, conninfo text) RETURNS
 CREATE FUNCTION plshard.drop_node(cluster name, node name) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'plshard_drop_node';
 
+CREATE FUNCTION plshard.accept_node(cluster name, node name) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'plshard_accept_node';
+
 CREATE FUNCTION plshard.create_shards(cluster name, shard_count int, replicas int DEFAULT 2) RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'plshard_create_shards';
 

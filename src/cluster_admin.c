@@ -38,6 +38,7 @@ PG_FUNCTION_INFO_V1(plshard_create_cluster);
 PG_FUNCTION_INFO_V1(plshard_drop_cluster);
 PG_FUNCTION_INFO_V1(plshard_add_node);
 PG_FUNCTION_INFO_V1(plshard_drop_node);
+PG_FUNCTION_INFO_V1(plshard_accept_node);
 PG_FUNCTION_INFO_V1(plshard_create_shards);
 
 /* ---- in common ---- */
@@ -441,6 +442,24 @@ plshard_add_node(PG_FUNCTION_ARGS)
 	inspect_node(map, target.node);
 	commands = plshard_node_schema(map, &ncommands);
 	plshard_execute_admin(map, 1, &target, ncommands, commands, NULL, NULL);
+	PG_RETURN_VOID();
+}
+
+/* Not looked at through a connection of calls: those refuse the node. */
+Datum
+plshard_accept_node(PG_FUNCTION_ARGS)
+{
+	ClusterMap *map;
+	int			node;
+	NodeSession *session;
+
+	plshard_refuse_nulls(fcinfo);
+	map = plshard_begin_change(NameStr(*PG_GETARG_NAME(0)));
+	node = find_node(map, NameStr(*PG_GETARG_NAME(1)));
+	session = plshard_session_open(map, node);
+	(void) plshard_session_query(session, plshard_accept_server_command(map), 0, NULL);
+	plshard_session_close(session);
+	inspect_node(map, node);
 	PG_RETURN_VOID();
 }
 

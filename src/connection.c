@@ -18,6 +18,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "node_schema.h"
+#include "node_schema.h"
 #include "node_settings.h"
 #include "pgtime.h"
 #include "remote_error.h"
@@ -62,14 +63,14 @@ static HTAB *connections = NULL;
 
 /*
  * What is asked and set on every session of ours, in one round trip.  The %s are: whether
- * the node has the cluster's objects (without them it has lost its data); the
- * session's key; the order of day, month and year.  Text travels as
+ * the node has the cluster's objects (without them it has lost its data), and whether it is the
+ * server that it was; the session's key; the order of day, month and year.  Text travels as
  * the same on both sides; nothing is written unless a write says so; a session
  * whose front has gone ends soon, also while it computes.
  */
 static const char setup_sql[] =
 "SELECT pg_catalog.current_setting('search_path'), "
-"%s, %s, "
+"%s, %s, %s, "
 "pg_catalog.set_config('default_transaction_read_only', 'on', false), "
 "pg_catalog.set_config('default_transaction_isolation', 'read committed', false), "
 "pg_catalog.set_config('datestyle', 'ISO, %s', false), "
@@ -488,6 +489,24 @@ become_ready(NodeConn *conn)
 	conn->state = CONN_READY;
 }
 
+static char *
+setup_command(const NodeConn *conn)
+{
+	const char *has_schema = "true";
+	const char *same_server = "true";
+
+	if (conn->epoch_sequence != NULL)
+	{
+		const char *sequence = quote_literal_cstr(conn->epoch_sequence);
+
+		has_schema = psprintf("pg_catalog.to_regclass(%s) IS NOT NULL", sequence);
+		same_server = psprintf("pg_catalog.obj_description(pg_catalog.to_regclass(%s), 'pg_class')"
+							   " OPERATOR(pg_catalog.=) (" PLSHARD_SERVER_SQL ")", sequence);
+	}
+	return psprintf(setup_sql, has_schema, same_server, plshard_session_key_sql(false),
+					plshard_date_order_name(DateOrder));
+}
+
 /* The handshake is done: pipeline mode, and our settings. */
 static void
 begin_setup(NodeConn *conn)
@@ -516,13 +535,11 @@ begin_setup(NodeConn *conn)
 	if (conn->pooled)
 	{
 		conn->has_schema = true;	/* only static clusters are */
+		conn->other_server = false;
 		become_ready(conn);
 		return;
 	}
-	sql = psprintf(setup_sql, conn->epoch_sequence == NULL ? "true" :
-				   psprintf("pg_catalog.to_regclass(%s) IS NOT NULL",
-							quote_literal_cstr(conn->epoch_sequence)),
-				   plshard_session_key_sql(false), plshard_date_order_name(DateOrder));
+	sql = setup_command(conn);
 	conn->date_order = DateOrder;
 	conn->changed_date_order = false;
 	plshard_conn_send_plain(conn, sql, PENDING_SETUP, NULL, 0, false);
@@ -543,6 +560,7 @@ finish_setup(NodeConn *conn, const PGresult *result)
 	}
 	conn->base_path = MemoryContextStrdup(conn->context, PQgetvalue(result, 0, 0));
 	conn->has_schema = PQgetvalue(result, 0, 1)[0] == 't';
+	conn->other_server = PQgetvalue(result, 0, 2)[0] == 'f';	/* not where it is not known */
 	plshard_conn_forget_settings(conn);
 	conn->path_shard = PATH_BASE;
 	conn->statement_timeout = 0;

@@ -116,6 +116,7 @@ typedef struct NodeConn
 	int			nsettled_rows;
 	bool		same_encoding;	/* the node's database has the encoding of ours */
 	bool		has_schema;		/* the node has the cluster's objects: it is no empty server */
+	bool		other_server;	/* than the one that the node's data was on when it was last known to be complete */
 	int			read_only;		/* default_transaction_read_only: 1 on, 0 off, -1 unknown */
 	bool		was_writable;	/* it has been off */
 	int			writes_in_a_row;	/* one-shot, while it was on */

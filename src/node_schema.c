@@ -94,6 +94,10 @@ static const char unique_id_function[] =
 "	END IF;\n"
 "END $plshard$";
 
+/* %1$s: the sequence's name as a literal */
+#define NOTE_SERVER \
+	"EXECUTE pg_catalog.format('COMMENT ON SEQUENCE %%s IS %%L', %1$s, " PLSHARD_SERVER_SQL ");"
+
 /* The cluster's own: the sequence's name as a literal (%1$s) and as it is, and the epoch. */
 static const char cluster_objects[] =
 "DO $plshard$\n"
@@ -102,6 +106,7 @@ static const char cluster_objects[] =
 "		CREATE SEQUENCE %2$s;\n"
 "		PERFORM pg_catalog.setval(%1$s, %3$lld);\n"	/* what was never set reads as NULL */
 "		GRANT SELECT ON SEQUENCE %2$s TO PUBLIC;\n"
+"		" NOTE_SERVER "\n"
 "	END IF;\n"
 "END $plshard$";
 
@@ -171,6 +176,13 @@ plshard_node_schema(const ClusterMap *map, int *nstatements)
 	statements[4] = psprintf(cluster_calls, quote_literal_cstr(calls), calls);
 	*nstatements = 5;
 	return statements;
+}
+
+char *
+plshard_accept_server_command(const ClusterMap *map)
+{
+	return psprintf("DO $plshard$ BEGIN " NOTE_SERVER " END $plshard$",
+					quote_literal_cstr(plshard_epoch_sequence(map)));
 }
 
 char *

@@ -7,7 +7,8 @@
  *       how distributed transactions have ended here: "committed" (PROTOCOL rule
  *       7), or "aborted", which keeps a late PREPARE or COMMIT from succeeding
  *   plshard_node."epoch_<cluster id>", a sequence
- *       its last_value is the newest epoch that this node has seen
+ *       its last_value is the newest epoch that this node has seen; its comment says which
+ *       server has the data (PROTOCOL rule 18)
  *   plshard_node.lock_not_taken() returns boolean
  *       raises SQLSTATE PS001: a write's lock was not free at once
  *   plshard_node.epoch_is_old() returns boolean
@@ -43,6 +44,18 @@ extern const char *const *plshard_node_schema(const ClusterMap *map, int *nstate
 /* The quoted, qualified names of the cluster's epoch sequence and table of calls.  palloc'd. */
 extern char *plshard_epoch_sequence(const ClusterMap *map);
 extern char *plshard_calls_table(const ClusterMap *map);
+
+/*
+ * An expression: the server that runs it, as its system identifier and its timeline, which
+ * changes when a backup is restored or a standby promoted; NULL on a standby.
+ */
+#define PLSHARD_SERVER_SQL \
+	"(SELECT system_identifier FROM pg_catalog.pg_control_system()) OPERATOR(pg_catalog.||) '/' OPERATOR(pg_catalog.||)" \
+	" CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN ('x' OPERATOR(pg_catalog.||)" \
+	" pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::pg_catalog.int8 END"
+
+/* The command that notes for a cluster that the node's data is on this server.  palloc'd. */
+extern char *plshard_accept_server_command(const ClusterMap *map);
 
 /* A placement's schema on its node; made with a shard id. */
 #define PLSHARD_SHARD_SCHEMA_FORMAT "plshard_" INT64_FORMAT

@@ -26,6 +26,7 @@
 #include "miscadmin.h"
 #include "node_schema.h"
 #include "node_values.h"
+#include "participants.h"
 #include "pgtime.h"
 #include "recorded_ddl.h"
 #include "repair_epoch.h"
@@ -463,10 +464,17 @@ plshard_repair_end(RepairJob *job)
 
 /* ---- the rows, and what follows them ---- */
 
+/* A node of which everything has to be repaired may be on another server than before. */
 static void
 commit_target(RepairJob *job, const PGresult *result)
 {
-	await(job, job->target, "COMMIT", activate);
+	bool		has_active = false;
+
+	for (int shard = 0; shard < job->map->nshards; shard++)
+		has_active |= plshard_has_active(job->map, shard, job->map->nodes[job->target_node].id);
+	await(job, job->target,
+		  has_active ? "COMMIT" : psprintf("%s; COMMIT", plshard_accept_server_command(job->map)),
+		  activate);
 }
 
 /* The result has one command for each sequence. */

@@ -731,12 +731,28 @@ watch_clock(Execution *e)
 	return wake;
 }
 
-/* A server in a node's place that has nothing of the cluster: the node is lost. */
-static void
-reject_empty_node(NodeConn *conn)
+/*
+ * A server in a node's place that is not the one it was: the node has lost its data, or
+ * what was written last (PROTOCOL rule 18), and another replica has it.
+ */
+static bool
+is_other_node(const Execution *e, const Task *task)
 {
-	plshard_conn_set_lost(conn, ERRCODE_INVALID_SCHEMA_NAME,
-						  "the server has nothing of this cluster: the node's data is lost");
+	const NodeConn *conn = task->conn;
+
+	return task->shard >= 0 &&
+		(!conn->has_schema || (conn->other_server && e->map->shards[task->shard].nactive > 1));
+}
+
+static void
+reject_node(NodeConn *conn)
+{
+	if (!conn->has_schema)
+		plshard_conn_set_lost(conn, ERRCODE_INVALID_SCHEMA_NAME,
+							  "the server has nothing of this cluster: the node's data is lost");
+	else
+		plshard_conn_set_lost(conn, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+							  "the server is not the one that it was: a backup was restored, or a standby server promoted (plshard.accept_node says that nothing is missing)");
 	conn->condemned = true;
 }
 
@@ -770,8 +786,8 @@ drive_all(Execution *e)
 
 			if (task->state == TASK_READY && task->conn->state == CONN_READY)
 			{
-				if (task->shard >= 0 && !task->conn->has_schema)
-					reject_empty_node(task->conn);
+				if (is_other_node(e, task))
+					reject_node(task->conn);
 				else
 					send_task(e, task);
 			}
