@@ -29,6 +29,7 @@ SELECT plshard.create_cluster('c');
 SELECT plshard.add_node('c', 'n1', :'node1'), plshard.add_node('c', 'n2', :'node2');
 SELECT plshard.add_node('c', 'n3', :'node3');
 SELECT plshard.drop_node('c', 'n3');
+SELECT plshard.accept_node('c', 'n1');
 SELECT plshard.create_shards('c', 4, 2);
 SELECT plshard.deploy('c', 'CREATE TABLE plain (k text PRIMARY KEY, v int)');
 SELECT plshard.deploy('c', 'CREATE TABLE valued (k text PRIMARY KEY, at timestamptz DEFAULT plshard_node.now(), id bigint DEFAULT plshard_node.unique_id())');
