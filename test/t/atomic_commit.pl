@@ -268,6 +268,33 @@ $s->sql("BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT get('$a'); $log");
 unlike(join(' ', @{ commands($s->try('COMMIT')) }), qr/PREPARE/, 'a SERIALIZABLE transaction that only reads prepares nothing');
 $s->sql($quiet);
 
+# ... and one that has written is decided by the front, though it has written on the nodes only
+$c->sql(<<"SQL");
+SELECT plshard.create_cluster('single');
+SELECT plshard.add_node('single', 's1', '@{[ $c->conninfo(1) ]}');
+SELECT plshard.add_node('single', 's2', '@{[ $c->conninfo(2) ]}');
+SELECT plshard.create_shards('single', 2, 1);
+SELECT plshard.deploy('single', 'CREATE TABLE t (k text, v int)');
+CREATE FUNCTION put_everywhere() RETURNS SETOF text LANGUAGE plshard AS
+	\$\$ CLUSTER 'single'; RUN ON ALL; INSERT INTO t VALUES ('single') RETURNING k; \$\$;
+CREATE FUNCTION put_single(k text) RETURNS void LANGUAGE plshard AS
+	\$\$ CLUSTER 'single'; RUN ON hash(k); INSERT INTO t VALUES (put_single.k); \$\$;
+SQL
+foreach my $case ([ 'SERIALIZABLE', '1 1 0', 1 ], [ 'REPEATABLE READ', '0 1 0', 0 ])
+{
+	my ($level, $prepare, $rows) = @$case;
+	$front = stopped_at('prepared', "BEGIN ISOLATION LEVEL $level; SELECT count(*) FROM put_everywhere(); COMMIT");
+	is(prepared(), $prepare, "$level: who prepares before it is decided");
+	$r = resumed($front);
+	is($r->{sqlstate}, undef, '... it commits') or diag $r->{err};
+	is($c->sql("SELECT count(*) FROM plshard.transaction WHERE gid ~ '_" . $front->pid . "_'"), $rows, "... rows on the front");
+	is(prepared(), '0 0 0', '... and nothing is left prepared');
+}
+$s->sql("BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT put_single('single'); $log");
+is_deeply([ map { s/^s\d //r } @{ commands($s->try('COMMIT')) } ], [ 'row', 'PREPARE TRANSACTION', 'COMMIT PREPARED' ],
+	'SERIALIZABLE: also with a single node');
+$s->sql($quiet);
+
 # What fails on the front fails on the nodes, at whatever step.
 foreach my $point (qw(before_prepare prepared front_row))
 {
