@@ -240,6 +240,17 @@ $c->thaw(1);
 repaired('the deciding node that hung');
 everywhere($b[15], 1, '... and what was committed is there');
 
+# Another one hangs at COMMIT PREPARED.
+$front = stopped_at('before_commit_prepared', sprintf $write, $a[16], $b[16]);
+$c->freeze(3);
+$r = resumed($front);
+is($r->{sqlstate}, undef, 'a node hangs at COMMIT PREPARED: the transaction is committed') or diag $r->{err};
+is(inactive(), 'n3', '... and the node evicted before that is said');
+is(prepared(1, 2), '0 0', '... and nothing else is left prepared');
+$c->thaw(3);
+repaired('a node that hung at COMMIT PREPARED');
+everywhere($b[16], 1, '... and what was committed is there');
+
 #
 # The front writes, too: its own commit decides
 #
