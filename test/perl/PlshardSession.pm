@@ -57,6 +57,10 @@ Sends SQL; waits until all of it is done and returns a hash like that of
 C<< $cluster->try >>, and C<lost>, true if the connection was lost (the session is
 over then).
 
+=item $s->is_done
+
+Whether what was sent is done (or the session is over), without waiting.
+
 =item $s->try($sql), $s->sql($sql)
 
 Both in one; C<sql> returns the output and dies on an error.
@@ -84,13 +88,21 @@ sub send
 	return;
 }
 
+sub is_done
+{
+	my ($self) = @_;
+	my $end = qr/^\Q$self->{banner}\E\n/m;
+
+	$self->{run}->pump_nb if $self->{run}->pumpable;
+	return ($self->{out} =~ $end && $self->{err} =~ $end) || !$self->{run}->pumpable;
+}
+
 sub result
 {
 	my ($self) = @_;
 	my $end = qr/^\Q$self->{banner}\E\n/m;
 
-	$self->{run}->pump
-	  until ($self->{out} =~ $end && $self->{err} =~ $end) || !$self->{run}->pumpable;
+	$self->{run}->pump until $self->is_done;
 	my $lost = $self->{out} !~ $end;
 	$self->{run}->finish if $lost;
 	s/$end// foreach $self->{out}, $self->{err};

@@ -140,4 +140,24 @@ $c->node($nodes[1])->stop('immediate');
 is(once('node lost', "bump('$a')"), $value, 'a repaired placement knows it');
 is($c->sql("SELECT get('$a')"), $value, '... and it has happened once');
 
+#
+# A node that cannot keep a result: it is evicted if that is its own trouble, else the call fails
+#
+$c->node($nodes[1])->start;
+$c->sql(q{SELECT count(*) FROM plshard.repair_cluster('c')});
+my $known = $c->sql(q{SELECT oid::regclass FROM pg_class WHERE relname ~ '^calls_' AND relkind = 'r'}, on => $nodes[1]);
+$c->sql(<<"SQL", on => $nodes[1]);
+CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS
+	\$\$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = right(NEW.call_id, 5); END \$\$;
+CREATE TRIGGER refuse BEFORE INSERT ON $known FOR EACH ROW EXECUTE FUNCTION public.refuse();
+SQL
+foreach my $sqlstate ('42501', '53100')
+{
+	my $r = $c->try("BEGIN; SET LOCAL plshard.call_id = 'fails with $sqlstate'; SELECT bump('$a'); COMMIT");
+	is($r->{sqlstate} // $r->{out}, $sqlstate eq '53100' ? ++$value : $sqlstate, "the record fails with $sqlstate on one node");
+	is($c->states->{"n$nodes[1]"}, ($sqlstate eq '53100' ? 'inactive' : 'active') . ':4', '... which is evicted or not');
+	is($c->sql("SELECT get('$a')"), $value, '... and the call has happened or not');
+}
+is(once('fails with 53100', "bump('$a')"), $value, '... and is known to have');
+
 done_testing();

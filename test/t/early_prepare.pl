@@ -30,6 +30,7 @@ SELECT plshard.deploy('c', $ddl$
 		BEGIN
 			INSERT INTO u VALUES (act.k, 0);
 			IF what = 'fails' THEN RAISE EXCEPTION 'it fails';
+			ELSIF what LIKE 'raises %' THEN RAISE EXCEPTION 'it fails' USING ERRCODE = right(what, 5);
 			ELSIF what = 'is slow' THEN PERFORM pg_sleep(60);
 			ELSIF what = 'waits' THEN PERFORM pg_advisory_xact_lock_shared(99);
 			ELSIF what = 'differs' THEN RETURN 2;
@@ -46,7 +47,7 @@ CREATE FUNCTION act_soon(k text) RETURNS int LANGUAGE plshard AS
 	$$ CLUSTER 'c'; RUN ON hash(k); TARGET act; TIMEOUT '1 s'; $$;
 SQL
 
-my @keys = $c->some_keys(80, shard => 10000);
+my @keys = $c->some_keys(110, shard => 10000);
 my ($warm, $hot) = splice @keys, 0, 2;
 my $s = $c->session;
 $s->sql("SELECT put('$warm', 0); SELECT put('$hot', 0)");
@@ -93,7 +94,7 @@ is_deeply(\@sent,
 	[ 'n1 BEGIN', 'n1 locks', 'n1 call', 'n1 SET CONSTRAINTS ALL IMMEDIATE',
 	  'n2 BEGIN', 'n2 locks', 'n2 call', 'n2 row', 'n2 PREPARE TRANSACTION',
 	  'n1 row', 'n1 COMMIT', 'n2 COMMIT PREPARED' ],
-	'the call and PREPARE at once, COMMIT, COMMIT PREPARED: 3 round trips') or diag $r->{err};
+	'the call and PREPARE, COMMIT, COMMIT PREPARED') or diag $r->{err};
 is($r->{out}, '1', '... and its result');
 is_deeply($c->copies("SELECT k FROM u WHERE k = '$key'"), [ map { "10000|$key" } 1, 2 ], '... on both replicas');
 is(prepared(), '0 0', '... of which nothing is prepared any more');
@@ -133,6 +134,58 @@ foreach my $case ([ 1, 'fails', 'P0001' ], [ 2, 'fails', 'P0001' ], [ 1, 'differ
 	$r = $s->try("SELECT act('$key')");
 	is($r->{sqlstate}, $sqlstate, "n$node $what") or diag $r->{err};
 	gone($key, "n$node $what");
+}
+
+#
+# Which errors are a node's own: it is evicted if the other one does not have them, and the write goes on
+#
+sub statements { my ($key) = @_; return ("SELECT act('$key')", "BEGIN; SELECT act('$key'); COMMIT"); }
+
+my @shapes = ('a call', 'a block');
+my $turn = 0;
+foreach my $sqlstate (qw(53100 53200 58030 XX000 57P01 57P02 57P03 25006))
+{
+	$turn++;
+	foreach my $shape (0, 1)
+	{
+		my $node = 1 + ($turn + $shape) % 2;
+		my $name = "$sqlstate on n$node, $shapes[$shape]";
+		$key = shift @keys;
+		connect_again();
+		mode($node, "raises $sqlstate");
+		$r = $s->try('SET plshard.log_remote_commands = on; ' . (statements($key))[$shape]);
+		$s->try('ROLLBACK; SET plshard.log_remote_commands = off');
+		mode($node);
+		is($r->{out}, '1', "$name: it goes on") or diag $r->{err};
+		is(scalar(() = $r->{err} =~ /PREPARE TRANSACTION/g), 1 - $shape, "$name: PREPARE was sent with a call only");
+		like($r->{err}, qr/WARNING:  01000: node "n$node" of cluster "c" failed/, "$name: the node is evicted");
+		is($c->sql(q{SELECT string_agg(DISTINCT node, ' ') FROM plshard.placements WHERE state <> 'active'}), "n$node", "$name: no other is");
+		is_deeply($c->copies("SELECT k FROM u WHERE k = '$key'"), ["10000|$key"], "$name: the other one has the row");
+		$c->sql(q{SELECT count(*) FROM plshard.repair_cluster('c')});
+		is(prepared(), '0 0', "$name: nothing is prepared");
+	}
+}
+foreach my $sqlstate (qw(57014 57P04 25001 40001 54000 08006 42501))
+{
+	my $shape = $turn++ % 2;
+	my $node = 1 + int($turn / 2) % 2;
+	my $name = "$sqlstate on n$node, $shapes[$shape]";
+	$key = shift @keys;
+	connect_again();
+	mode($node, "raises $sqlstate");
+	is($s->try((statements($key))[$shape])->{sqlstate}, $sqlstate, "$name: it fails");
+	$s->try('ROLLBACK');
+	gone($key, $name);
+}
+foreach my $shape (0, 1)
+{
+	my $name = "53100 on both, $shapes[$shape]";
+	$key = shift @keys;
+	connect_again();
+	mode($_, 'raises 53100') foreach 1, 2;
+	is($s->try((statements($key))[$shape])->{sqlstate}, '53100', "$name: it fails");
+	$s->try('ROLLBACK');
+	gone($key, $name);
 }
 
 my $asleep = q{query ~ 'act\(' AND wait_event = 'PgSleep'};

@@ -293,5 +293,36 @@ is($s->result->{out}, $before + 1, 'a write that waits for a lock on a node leav
 $stays->quit;
 is_repaired('a node that was evicted with a lock on it');
 
+#
+# A placement is evicted while a read runs there, which then misses a write: it is done again elsewhere
+#
+$s->sql(<<'SQL');
+CREATE FUNCTION read_port(k text) RETURNS int LANGUAGE plshard STABLE AS
+	$$ CLUSTER 'c'; RUN ON hash(k); SELECT current_setting('port')::int; $$;
+CREATE FUNCTION get_late(k text) RETURNS int LANGUAGE plshard STABLE AS
+	$$ CLUSTER 'c'; RUN ON hash(k); SELECT t.v FROM t WHERE t.k = get_late.k AND pg_advisory_xact_lock_shared(99)::text = ''; $$;
+CREATE FUNCTION all_late(k text) RETURNS SETOF int LANGUAGE plshard STABLE AS
+	$$ CLUSTER 'c'; RUN ON hash(k); SELECT t.v FROM t WHERE t.k = all_late.k AND pg_advisory_xact_lock_shared(99)::text = ''; $$;
+SQL
+foreach my $read ("SELECT get_late('$on_4')", "SELECT * FROM all_late('$on_4')",
+	"BEGIN; SELECT bump('$elsewhere') IS NULL; SELECT get_late('$on_4'); COMMIT")
+{
+	my $reader = $c->session;
+	my $port = $reader->sql("SELECT read_port('$on_4')");
+	my ($i) = grep { $c->node($_)->port == $port } 1 .. 4;
+	my $name = "$read on n$i";
+	$before = $c->sql("SELECT get('$on_4')");
+	my @locks = map { $c->session(on => $_) } 1 .. 4;
+	$_->sql('SELECT pg_advisory_lock(99)') foreach @locks;
+	$reader->send($read);
+	$c->wait_for(q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}, on => $i);
+	$c->deactivate("n$i");
+	is($idle->sql("SELECT bump('$on_4')"), $before + 1, "$name: a write is acknowledged without its placement");
+	$_->quit foreach @locks;
+	like($reader->result->{out}, qr/^(?:f\n)?@{[ $before + 1 ]}$/, "$name: it sees the write");
+	$reader->quit;
+	is_repaired($name);
+}
+
 $_->quit foreach $s, $idle, $holder;
 done_testing();

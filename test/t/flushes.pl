@@ -1,7 +1,7 @@
 
 # How often each server waits for its disk in one transaction of each shape: the tables of
 # "Round trips" and "Commit" in doc/internals.md.  The round trips are counted in
-# one_shot.pl and atomic_commit.pl.
+# round_trips.pl.
 
 use strict;
 use warnings;
