@@ -169,7 +169,7 @@ plshard_early_drive(Execution *e)
 	PG_TRY();
 	{
 		plshard_drive(e);
-		plshard_inject("prepared");
+		plshard_inject("early_prepared");
 	}
 	PG_CATCH();
 	{

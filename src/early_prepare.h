@@ -38,7 +38,7 @@ extern bool plshard_early_is_open(const Execution *e);
 extern void plshard_early_take_back(Execution *e);
 
 /* The same for an error that was caught, which it throws again; "context" is the catcher's. */
-extern void plshard_early_fail(Execution *e, MemoryContext context) pg_attribute_noreturn();
+pg_noreturn extern void plshard_early_fail(Execution *e, MemoryContext context);
 
 /*
  * Commits.  Errors: what a node has refused with, or 08006, and nothing is committed or will

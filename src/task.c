@@ -11,6 +11,7 @@
 #include "call_id.h"
 #include "early_prepare.h"
 #include "health.h"
+#include "inject.h"
 #include "miscadmin.h"
 #include "node_schema.h"
 #include "node_settings.h"
@@ -793,6 +794,8 @@ drive_all(Execution *e)
 			}
 			open |= task_open(task);
 		}
+		if (e->early)
+			plshard_inject("early_sent");
 		if (!open)
 			return;
 		wake = watch_clock(e);

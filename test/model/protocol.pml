@@ -14,7 +14,7 @@
  *	-DWRITERS=n		1 or 2
  *	-DFAULTS=n		crashes, deaths and lost messages, in all
  *	-DREPAIR -DCLEAN -DREADER	with these processes; -DREPAIRS=n: at most so many
- *	-DEARLY			with two replicas PREPARE is sent with the call (rule 6; not built)
+ *	-DEARLY			with two replicas PREPARE is sent with the call (rule 6)
  */
 #ifndef NODES
 #define NODES 2
@@ -108,18 +108,30 @@ byte faults = FAULTS;
 #define still_1(n) still(n, WRITERS - 1)
 #define set_of_still(w) (w == 0 -> set_of(still_0) & members[0] : set_of(still_1) & members[WRITERS - 1])
 #define is_dead(n) (!node[n].alive)
-#define is_late(n) (node[n].tx[0] == WORKING)
+#define is_late_0(n) (node[n].tx[0] == WORKING)
+#define is_late_1(n) (node[n].tx[WRITERS - 1] == WORKING)
 #define of_shard(set) ((set) & ((1 << NODES) - 1))
 
 /* Rule 16: never the last one of a shard. */
 #define may_evict(n) (node[n].current && (n) < NODES && NCURRENT > 1)
 
 /* Rules 1 and 3. */
+#ifdef NO_LOCKS
+#define locked(n, w) false
+#else
 #define locked(n, w) (node[n].held || (WRITERS > 1 && node[n].tx[WRITERS - 1 - (w)] != NONE))
+#endif
 #ifdef NO_EPOCH
 #define outdated(n) false
 #else
 #define outdated(n) (node[n].epoch > seen)
+#endif
+
+/* Rule 7: a tombstone makes the insert fail. */
+#ifdef NO_ROW
+#define may_insert(n, w) true
+#else
+#define may_insert(n, w) (node[n].row[w] == UNSAID)
 #endif
 
 #ifdef READER
@@ -129,14 +141,14 @@ bit lease = 1;
 #define is_staying(n) (node[n].current && !node[n].leaving)
 #endif
 
-#ifdef EARLY
-/*
- * A batch with the call and PREPARE, to the only other participant.  It may come when
- * the writer waits for it no longer.
- */
+/* What is on its way to a node.  It may come when the writer waits for it no longer, or is dead. */
 #define SENT 1
-#define ANSWERED 2				/* it is prepared */
+#define ANSWERED 2				/* it is done */
 #define REFUSED 3				/* it is not */
+byte last_word[WRITERS];		/* COMMIT, to the deciding node */
+
+#ifdef EARLY
+/* A batch with the call and PREPARE, to the only other participant. */
 #define CUT_OFF 4				/* the session is lost */
 byte batch[WRITERS];
 #define goes_to(w) first(without(members[w], first(members[w])))
@@ -150,7 +162,7 @@ inline run_batch(w)
 {
 	if
 	:: node[goes_to(w)].tx[w] == NONE && !locked(goes_to(w), w) && !lost_all(goes_to(w)) &&
-			node[goes_to(w)].row[w] == UNSAID && node[goes_to(w)].epoch <= born[w] ->
+			may_insert(goes_to(w), w) && node[goes_to(w)].epoch <= born[w] ->
 		node[goes_to(w)].tx[w] = PREPARED; batch[w] = ANSWERED
 	:: else -> batch[w] = REFUSED
 	fi
@@ -209,6 +221,17 @@ inline commit_on(n, w)
 	node[n].row[w] = COMMITTED;
 	node[n].done[w] = 1;
 	node[n].history = node[n].history * 3 + w + 1
+}
+
+#define deciding(w) first(members[w])
+
+inline run_commit(w)
+{
+	if
+	:: node[deciding(w)].tx[w] == WORKING && may_insert(deciding(w), w) ->
+		commit_on(deciding(w), w); last_word[w] = ANSWERED
+	:: else -> node[deciding(w)].tx[w] = NONE; last_word[w] = REFUSED
+	fi
 }
 
 /* Takes an outcome to the participants "todo". */
@@ -334,6 +357,17 @@ way_back:
 		:: atomic { batch[w] == ANSWERED && node[goes_to(w)].tx[w] == PREPARED ->
 				node[goes_to(w)].tx[w] = NONE; heard[w] = FAILURE }; goto over
 		:: atomic { batch[w] == REFUSED -> heard[w] = FAILURE }; goto over
+		/* another session does, or sees to it that what comes late is not prepared: likewise */
+		:: atomic { (batch[w] == CUT_OFF || batch[w] == SENT) && node[goes_to(w)].alive &&
+				!lost_all(goes_to(w)) && node[goes_to(w)].row[w] != COMMITTED ->
+				if
+				:: node[goes_to(w)].tx[w] == PREPARED -> node[goes_to(w)].tx[w] = NONE
+				:: node[goes_to(w)].tx[w] != PREPARED
+#ifndef NO_TOMBSTONE
+					-> node[goes_to(w)].row[w] = ABORTED
+#endif
+				fi;
+				heard[w] = FAILURE }; goto over
 		:: batch[w] == CUT_OFF || batch[w] == SENT ||
 			(batch[w] == ANSWERED && node[goes_to(w)].tx[w] != PREPARED) -> goto abort
 		fi;
@@ -403,11 +437,11 @@ commit:
 		do
 		:: todo == 0 -> break
 		:: atomic { todo != 0 && node[first(todo)].alive && node[first(todo)].tx[w] == WORKING &&
-				node[first(todo)].row[w] == UNSAID ->
+				may_insert(first(todo), w) ->
 				node[first(todo)].tx[w] = PREPARED; todo = without(todo, first(todo)) }
 		/* the answer is lost, whether it was done or not; or it is an error */
 		:: atomic { todo != 0 && faults > 0 && node[first(todo)].alive && node[first(todo)].tx[w] == WORKING &&
-				node[first(todo)].row[w] == UNSAID ->
+				may_insert(first(todo), w) ->
 				faults--;
 				if
 				:: node[first(todo)].tx[w] = PREPARED
@@ -415,18 +449,15 @@ commit:
 				fi };
 			goto abort
 		:: todo != 0 && (!node[first(todo)].alive || node[first(todo)].tx[w] != WORKING ||
-				node[first(todo)].row[w] != UNSAID) -> goto abort
+				!may_insert(first(todo), w)) -> goto abort
 		od;
 		/* then D commits: that is the decision */
-decide:	if
-		:: atomic { node[d].alive && node[d].tx[w] == WORKING && node[d].row[w] == UNSAID ->
-				commit_on(d, w);
-				if
-				:: what = COMMITTED
-				:: faults > 0 -> faults--		/* the answer is lost */
-				fi }
-		:: atomic { !node[d].alive || node[d].tx[w] != WORKING || node[d].row[w] != UNSAID ->
-				node[d].tx[w] = NONE }
+decide:	last_word[w] = SENT;
+		if
+		:: atomic { last_word[w] == ANSWERED -> last_word[w] = 0; what = COMMITTED }
+		:: atomic { last_word[w] == REFUSED -> last_word[w] = 0 }
+		:: last_word[w] == SENT && !node[d].alive
+		:: atomic { faults > 0 -> faults-- }	/* the answer is lost, or COMMIT comes late */
 		fi;
 		if
 		:: atomic { what == COMMITTED -> todo = without(view, d);
@@ -456,7 +487,10 @@ abort:	/* D first, which cannot commit any more; then the decision, then the oth
 		apply(w, what, todo);
 
 tell:	atomic {
-			node[d].tx[w] = NONE;
+			if
+			:: last_word[w] != SENT -> node[d].tx[w] = NONE
+			:: else				/* what is on its way comes before the session's end */
+			fi;
 			heard[w] = (what == COMMITTED -> SUCCESS : (what == ABORTED -> FAILURE : GONE))
 		};
 over:	skip
@@ -561,14 +595,20 @@ over:	atomic { node[s].held = 0; node[t].held = 0; t = 0; s = 0; todo = 0; base 
 #ifdef CLEAN
 /*
  * Rule 13: a transaction's rows go when nothing of it is left on any participant,
- * and nothing can come: its caller has heard, or its sessions are over.
+ * and nothing can come: its caller has heard, or its sessions are over.  The session on a
+ * node that still works on a batch holds the lock that says so.
  */
+#ifdef EARLY
+#define may_come(w) (batch[w] == SENT)
+#else
+#define may_come(w) false
+#endif
 #define any_row(w) (node[0].row[w] != UNSAID || node[1].row[w] != UNSAID)
 #define unsettled_0(n) (has(members[0], n) && node[n].current && !(node[n].alive && node[n].tx[0] == NONE))
 #ifdef NO_CLEAN_RULE
 #define cleanable any_row(0)
 #else
-#define cleanable (any_row(0) && heard[0] != NOTHING && set_of(unsettled_0) == 0)
+#define cleanable (any_row(0) && heard[0] != NOTHING && !may_come(0) && set_of(unsettled_0) == 0)
 #endif
 
 active proctype Cleaner()
@@ -664,9 +704,17 @@ end:
 	:: atomic { batch[1] == SENT && node[goes_to(1)].alive -> run_batch(1) }
 #endif
 #endif
-	/* a writer dies; the nodes notice that */
+	:: atomic { last_word[0] == SENT && node[deciding(0)].alive -> run_commit(0) }
+#if WRITERS > 1
+	:: atomic { last_word[1] == SENT && node[deciding(1)].alive -> run_commit(1) }
+#endif
+	/* a writer dies; the nodes notice that, before or after what it has sent last */
 	:: atomic { faults > 0 && heard[0] == NOTHING -> faults--; heard[0] = GONE }
-	:: atomic { heard[0] == GONE && set_of(is_late) != 0 -> pick(set_of(is_late), n); node[n].tx[0] = NONE; n = 0 }
+	:: atomic { heard[0] == GONE && set_of(is_late_0) != 0 -> pick(set_of(is_late_0), n); node[n].tx[0] = NONE; n = 0 }
+#if WRITERS > 1
+	:: atomic { faults > 0 && heard[1] == NOTHING -> faults--; heard[1] = GONE }
+	:: atomic { heard[1] == GONE && set_of(is_late_1) != 0 -> pick(set_of(is_late_1), n); node[n].tx[1] = NONE; n = 0 }
+#endif
 	od
 }
 

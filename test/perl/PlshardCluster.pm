@@ -297,8 +297,12 @@ sub finish
 sub wait_for
 {
 	my ($self, $sql, %options) = @_;
-	$self->_target(%options)->poll_query_until('postgres', $sql)
-	  or die "timed out waiting for: $sql";
+	my $there;
+
+	# a psql that a starting server refuses may end before it has been given its query
+	do { $there = eval { $self->_target(%options)->poll_query_until('postgres', $sql) }; }
+	  while !defined $there && $@ =~ /Broken pipe/;
+	die $@ || "timed out waiting for: $sql" if !$there;
 	return;
 }
 

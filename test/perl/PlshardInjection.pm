@@ -41,7 +41,12 @@ our %outcome = (
 	committed => 'present',
 	before_commit_prepared => 'present',
 	prepared_ending => 'present',
-	commit_prepared => 'present');
+	commit_prepared => 'present',
+	early_sent => 'absent',
+	early_prepared => 'absent');
+
+# Those of a single call that prepares on its way.
+sub early_steps { return (qw(early_sent early_prepared), @steps[ 3 .. $#steps ]); }
 
 sub new
 {
@@ -56,7 +61,10 @@ sub new
 		$c->sql("SELECT plshard.add_node('c$replicas', 'n$_', '" . $c->conninfo($_) . "')") foreach 1 .. 4;
 		$c->sql(<<"SQL");
 SELECT plshard.create_shards('c$replicas', 4, $replicas);
-SELECT plshard.deploy('c$replicas', 'CREATE TABLE t (k text, v int, UNIQUE (k, v) DEFERRABLE INITIALLY DEFERRED)');
+SELECT plshard.deploy('c$replicas', \$\$
+	CREATE TABLE t (k text, v int, UNIQUE (k, v) DEFERRABLE INITIALLY DEFERRED);
+	CREATE FUNCTION call$replicas(k text, v int) RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (\$1, \$2) RETURNING v' \$\$);
+CREATE FUNCTION call$replicas(k text, v int) RETURNS int LANGUAGE plshard AS \$\$ CLUSTER 'c$replicas'; RUN ON hash(k); \$\$;
 CREATE FUNCTION put$replicas(k text, v int) RETURNS void LANGUAGE plshard AS
 	\$\$ CLUSTER 'c$replicas'; RUN ON hash(k); INSERT INTO t VALUES (put$replicas.k, put$replicas.v); \$\$;
 SQL
@@ -111,9 +119,14 @@ SQL
 A session in a transaction that has written the keys with value 1, and is to meet its fate in
 COMMIT.
 
-=item $i->commit_and_stop($session)
+=item $i->connected($replicas, "$step:$action", $key)
 
-Sends COMMIT, and waits until the session has stopped itself; its process id.
+A session that is to meet its fate in a single call for the key. Its connections are up, or it would not
+prepare with the call.
+
+=item $i->stop($session, $sql), $i->commit_and_stop($session)
+
+Sends a statement, or COMMIT, and waits until the session has stopped itself; its process id.
 
 =cut
 
@@ -126,10 +139,21 @@ sub begin
 	return $session;
 }
 
-sub commit_and_stop
+sub connected
 {
-	my ($self, $session) = @_;
-	$session->send('COMMIT');
+	my ($self, $replicas, $injection, $key) = @_;
+	my $session = $self->{c}->session;
+	$session->sql("SELECT put$replicas('$key->{name}', 0)");
+	$session->sql("SET plshard.inject = '$injection'");
+	return $session;
+}
+
+sub commit_and_stop { return $_[0]->stop($_[1], 'COMMIT'); }
+
+sub stop
+{
+	my ($self, $session, $sql) = @_;
+	$session->send($sql);
 	return $session->wait_until_stopped;
 }
 

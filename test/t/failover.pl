@@ -324,5 +324,24 @@ foreach my $read ("SELECT get_late('$on_4')", "SELECT * FROM all_late('$on_4')",
 	is_repaired($name);
 }
 
+#
+# The registry cannot be told (no worker can be started that would) that a node is dead: nobody goes on without it
+#
 $_->quit foreach $s, $idle, $holder;
+$c->front->append_conf('postgresql.conf', 'max_worker_processes = 0');
+$c->front->restart;
+$before = $c->sql("SELECT get('$on_4')");
+$c->node(4)->stop('immediate');
+$r = $c->try("SELECT bump('$on_4')", timeout => 60);
+is($r->{sqlstate}, '08006', 'the registry is away: a call that needs a dead node fails') or diag $r->{err};
+inactive_are([], '... which is not evicted');
+is($c->sql("SELECT get('$on_4')"), $before, '... reads go on, and nothing was written');
+is($c->try("SELECT bump('$elsewhere')")->{sqlstate}, undef, '... nor do calls fail that do not need the node');
+$c->front->append_conf('postgresql.conf', 'max_worker_processes = 8');
+$c->front->restart;
+is($c->sql("SELECT bump('$on_4')"), $before + 1, 'the registry is back: writes go on');
+inactive_are([4], '... without the node');
+$c->node(4)->start;
+is_repaired('a node that died while the registry was away');
+
 done_testing();

@@ -39,10 +39,10 @@ sub new
 		while (my $line = <$file>)
 		{
 			chomp $line;
-			my ($kind, $begin, $end, $class_, $sqlstate, $session, $cluster, @rest) = split /\t/, $line;
+			my ($kind, $begin, $end, $class_, $sqlstate, $session, $commit, $cluster, @rest) = split /\t/, $line;
 			my %operation = (
 				kind => $kind, begin => $begin, end => $end, class => $class_, sqlstate => $sqlstate,
-				session => $session, cluster => $cluster, line => $line);
+				session => $session, commit => $commit, cluster => $cluster, line => $line);
 			@operation{ @{ $names{$kind} } } = @rest;
 			push @operations, \%operation;
 		}
@@ -67,6 +67,11 @@ sub _of
 
 A hash of "kind class" to the number of operations; the operation that took longest.
 
+=item $h->commits
+
+How acknowledged operations were committed whose client has looked: a hash of "cluster kind commit",
+which is C<early>, C<ordinary>, or C<none> where one node alone has committed or nothing was written.
+
 =item $h->hangs
 
 Operations without an end.
@@ -86,6 +91,15 @@ sub slowest
 	my ($self) = @_;
 	my ($slowest) = sort { $b->{end} - $b->{begin} <=> $a->{end} - $a->{begin} } $self->operations;
 	return $slowest;
+}
+
+sub commits
+{
+	my ($self) = @_;
+	my %commits;
+	$commits{"$_->{cluster} $_->{kind} $_->{commit}"}++
+	  foreach grep { $_->{class} eq 'ok' && $_->{commit} ne '-' } $self->operations;
+	return \%commits;
 }
 
 sub hangs

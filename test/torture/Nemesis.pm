@@ -43,8 +43,8 @@ my %weights = (
 	second_front => 2,			# which recovers while the first is down
 );
 
-# The steps of a commit.
-my @steps = qw(before_prepare prepare_sent prepared before_commit commit_sent committed
+# The steps of a commit; early_ are those of a single call that prepares on its way.
+my @steps = qw(early_sent early_prepared before_prepare prepare_sent prepared before_commit commit_sent committed
   before_commit_prepared prepared_ending commit_prepared before_abort_decision abort_decided);
 
 sub new
@@ -291,10 +291,10 @@ sub front_frozen
 sub front_sessions_ended
 {
 	my ($self) = @_;
-	my $signal = _any('TERM', 'INT');
 	foreach my $pid ($self->{front}->backends)
 	{
 		next if rand() < 0.3;
+		my $signal = _any('TERM', 'INT');
 		$self->_note($signal, 'to backend', $pid);
 		kill $signal, $pid;
 		sleep rand 0.2;

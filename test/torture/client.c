@@ -11,12 +11,14 @@
  * If DIR/inject appears, the client who takes it first sets plshard.inject to what it
  * says.  DIR/client-N.log gets a line for each operation, of fields separated by tabs:
  *
- *     kind begin end class sqlstate session cluster ...
+ *     kind begin end class sqlstate session commit cluster ...
  *
  *     transfer: id from to amount     put, get: id (found)
  *     write: register value version   read: register version value
  *
- * Times are microseconds of the monotonic clock.  The class is
+ * Times are microseconds of the monotonic clock.  "commit" is, for the first WATCHED clients
+ * only, "early" if PREPARE went with the call alone, "ordinary" if a commit came after it, or "none".
+ * The class is
  *     ok        acknowledged
  *     refused   certainly not done: an error that says so, or no COMMIT was sent
  *     unknown   08007, or the connection was lost after the last command was sent
@@ -40,6 +42,7 @@
 #define BOUND 60				/* seconds */
 #define ID_STEP 1000000000L		/* ids of a client: from its number times this */
 #define PUTS 32
+#define WATCHED 2				/* clients that look at what is sent to the nodes */
 
 typedef enum Outcome
 {
@@ -63,6 +66,8 @@ typedef struct Client
 	char		sqlstate[16];	/* of its first error; "-": none; "lost" */
 	char		row[2][32];		/* of the last command's first row */
 	int			nrows;
+	bool		prepared;		/* the operation has sent a PREPARE */
+	bool		ordinary;		/* ... by a commit that came after its calls */
 } Client;
 
 static const char *dir;
@@ -187,9 +192,10 @@ static void
 log_operation(Client *c, const char *kind, long begin, Outcome outcome, const char *format,...)
 {
 	va_list		args;
+	const char *commit = c->number > WATCHED ? "-" : c->ordinary ? "ordinary" : c->prepared ? "early" : "none";
 
-	fprintf(c->log, "%s\t%ld\t%ld\t%s\t%s\t%ld\t", kind, begin, now(), outcome_names[outcome],
-			c->sqlstate, c->session);
+	fprintf(c->log, "%s\t%ld\t%ld\t%s\t%s\t%ld\t%s\t", kind, begin, now(), outcome_names[outcome],
+			c->sqlstate, c->session, commit);
 	va_start(args, format);
 	vfprintf(c->log, format, args);
 	va_end(args);
@@ -270,16 +276,33 @@ get(Client *c, int cluster)
 	log_operation(c, "get", begin, outcome, "%s\t%ld\t%d", clusters[cluster], id, c->nrows);
 }
 
+/* Mostly a single call of a function on the nodes; all ways meet on the same few keys. */
 static void
 write_register(Client *c, const char *cluster)
 {
 	long		begin = now();
 	long		value = ++c->last_id;
 	int			key = random_below(c, nregisters);
-	Outcome		outcome = run(c, NULL, "SELECT %s.write(%d, %ld)", cluster, key, value);
+	int			form = random_below(c, 6);
+	char		version[32] = "-";
+	char		call[128];
+	Outcome		outcome;
 
+	snprintf(call, sizeof(call), "SELECT %s.%s(%d, %ld)", cluster, form == 0 ? "write_by_sql" : "write", key, value);
+	if (form == 1)
+	{
+		outcome = run_inside(c, NULL, "BEGIN");
+		if (outcome == OK)
+			outcome = run_inside(c, NULL, call);
+	}
+	else
+		outcome = run(c, NULL, "%s", call);
+	if (outcome == OK && c->nrows)
+		snprintf(version, sizeof(version), "%s", c->row[0]);
+	if (outcome == OK && form == 1)
+		outcome = run(c, "COMMIT", "COMMIT");
 	log_operation(c, "write", begin, outcome, "%s\t%d\t%ld\t%s", cluster, key, value,
-				  outcome == OK && c->nrows ? c->row[0] : "-");
+				  outcome == OK ? version : "-");
 }
 
 static void
@@ -294,12 +317,20 @@ read_register(Client *c, const char *cluster)
 				  outcome == OK && c->nrows ? c->row[1] : "-");
 }
 
-/* What is said besides the results, a node's eviction for instance, is in the front's log. */
+/*
+ * What is sent to the nodes, where the client looks at that; all else that is said besides the
+ * results, a node's eviction for instance, is in the front's log.
+ */
 static void
-ignore_notice(void *arg, const char *message)
+take_notice(void *arg, const char *message)
 {
-	(void) arg;
-	(void) message;
+	Client	   *c = arg;
+
+	if (strstr(message, ": PREPARE TRANSACTION"))
+		c->prepared = true;
+	/* what a commit sends first that begins after the calls */
+	if (strstr(message, ": SET LOCAL lock_timeout"))
+		c->ordinary = true;
 }
 
 static bool
@@ -331,8 +362,10 @@ connected(Client *c)
 	if (conninfo[0] == '\0')
 		return false;
 	c->conn = PQconnectdb(conninfo);
-	PQsetNoticeProcessor(c->conn, ignore_notice, NULL);
-	return PQstatus(c->conn) == CONNECTION_OK;
+	PQsetNoticeProcessor(c->conn, take_notice, c);
+	c->deadline = now() + BOUND * 1000000L;
+	return PQstatus(c->conn) == CONNECTION_OK &&
+		(c->number > WATCHED || run(c, "SET", "SET plshard.log_remote_commands = on") == OK);
 }
 
 /* Takes on what the nemesis has in store for one of the sessions. */
@@ -380,7 +413,8 @@ work(void *arg)
 		if (PQstatus(c->conn) != CONNECTION_OK)
 			continue;
 		snprintf(c->sqlstate, sizeof(c->sqlstate), "-");
-		switch (random_below(c, 8))
+		c->prepared = c->ordinary = false;
+		switch (random_below(c, 10))
 		{
 			case 0:
 			case 1:
@@ -394,6 +428,8 @@ work(void *arg)
 				get(c, cluster);
 				break;
 			case 5:
+			case 6:
+			case 7:
 				write_register(c, clusters[cluster]);
 				break;
 			default:
