@@ -2,34 +2,27 @@
  * atomic_commit.c
  *
  * The commit protocol of PROTOCOL rules 6 to 9, 14 and 15.  Everything lives in
- * TopTransactionContext; the names of rows that may be deleted live with their
- * connections.
+ * TopTransactionContext.
  *
  * From the first PREPARE on nothing is cancelled.  Where the outcome cannot be
  * brought about here, the caller hears so (08007) and recovery does it.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "atomic_commit.h"
-#include "catalog/pg_type_d.h"
+#include "branch.h"
+#include "commit_rows.h"
 #include "front_decision.h"
-#include "gid.h"
 #include "gid_lock.h"
 #include "health.h"
 #include "inject.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "recover.h"
 #include "registry.h"
 #include "remote_xact.h"
-#include "session_key.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
-
-/* Rows on a node that this session may still delete. */
-#define MAX_SETTLED_ROWS 8
 
 /*
  * How long an error waits for a node to take back what it has prepared, in milliseconds: no longer,
@@ -37,252 +30,21 @@
  */
 #define TAKE_BACK_PATIENCE 1000
 
-/*
- * What one role has written in one cluster: a distributed transaction of its own
- * name.  Only where the front decides there can be several of them.
- */
-typedef struct Branch
-{
-	Gid			gid;
-	char	   *text;
-	ClusterMap *map;
-	ClusterRef	cluster;
-	Oid			userid;
-} Branch;
-
 struct AtomicCommit
 {
 	Participants *participants;
 	HTAB	   *written;
-	List	   *branches;
+	List	   *branches;		/* of Branch */
 	Participant *decider;		/* NULL: the front decides */
 };
 
 /* A commit that the front decides, between PREPARE and the front's end. */
 static AtomicCommit *undecided = NULL;
 
-/*
- * The transaction's row.  The commit must wait for the disk, whatever the session
- * is set to.
- */
-static const char row_sql[] =
-"INSERT INTO plshard_node.transaction (gid, state) VALUES ($1, "
-"CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) "
-"ANY ('{off,local,remote_write}'::pg_catalog.text[]) "
-"THEN CASE WHEN pg_catalog.set_config('synchronous_commit', 'on', true) OPERATOR(pg_catalog.=) 'on' "
-"THEN 'committed' END ELSE 'committed' END)";
-
-/* Deletes rows that nobody needs any more. */
-static const char settled_rows_sql[] =
-"DELETE FROM plshard_node.transaction WHERE gid OPERATOR(pg_catalog.=) ANY ($1)";
-
-/* ---- who takes part, and who decides ---- */
-
-static bool
-front_decides(const Participants *participants)
-{
-	const NodeConn *first = participants->list[0].conn;
-
-	/* the front's own commit may still fail when the nodes have committed */
-	if (TransactionIdIsValid(GetTopTransactionIdIfAny()) || IsolationIsSerializable())
-		return true;
-	for (int i = 1; i < participants->n; i++)
-	{
-		const NodeConn *conn = participants->list[i].conn;
-
-		if (conn->key.cluster != first->key.cluster || conn->key.userid != first->key.userid)
-			return true;
-	}
-	return false;
-}
-
 bool
 plshard_needs_atomic_commit(const Participants *participants)
 {
-	return participants->n > 1 || (participants->n == 1 && front_decides(participants));
-}
-
-static Branch *
-branch_of(AtomicCommit *commit, const Participant *p)
-{
-	ListCell   *cell;
-	Branch	   *branch;
-
-	foreach(cell, commit->branches)
-	{
-		branch = lfirst(cell);
-		if (branch->cluster == p->conn->key.cluster && branch->userid == p->conn->key.userid)
-			return branch;
-	}
-	branch = palloc0(sizeof(Branch));
-	branch->map = p->map;
-	branch->cluster = p->conn->key.cluster;
-	branch->userid = p->conn->key.userid;
-	commit->branches = lappend(commit->branches, branch);
-	return branch;
-}
-
-/*
- * The deciding node: that of the primary of the first shard that was written.
- * Without a written shard (the nodes' own objects were changed) any will do.
- */
-static Participant *
-choose_decider(const Participants *participants, HTAB *written)
-{
-	HASH_SEQ_STATUS status;
-	WrittenShard *w;
-	WrittenShard *first = NULL;
-
-	if (written != NULL)
-	{
-		hash_seq_init(&status, written);
-		while ((w = hash_seq_search(&status)) != NULL)
-		{
-			if (w->key.cluster == participants->list[0].conn->key.cluster &&
-				(first == NULL || w->number < first->number))
-				first = w;
-		}
-	}
-	for (int i = 0; first && i < participants->n; i++)
-	{
-		const Participant *p = &participants->list[i];
-		int			shard = plshard_cluster_shard_index(p->map, first->key.shard_id);
-
-		if (shard >= 0 && p->map->shards[shard].nactive > 0 &&
-			p->map->nodes[plshard_placement(p->map, shard, 0)->node].id == p->conn->key.node_id)
-			return &participants->list[i];
-	}
-	return &participants->list[0];
-}
-
-/* The epoch of the oldest map that a branch has used. */
-static int64
-oldest_epoch(const Branch *branch, HTAB *written)
-{
-	HASH_SEQ_STATUS status;
-	WrittenShard *w;
-	int64		epoch = branch->map->epoch;
-
-	if (written == NULL)
-		return epoch;
-	hash_seq_init(&status, written);
-	while ((w = hash_seq_search(&status)) != NULL)
-	{
-		if (w->key.cluster == branch->cluster)
-			epoch = Min(epoch, w->epoch);
-	}
-	return epoch;
-}
-
-/* Names a branch whose participants are known; without a decider the front decides. */
-static void
-name_branch(Branch *branch, const NodeConn *decider, HTAB *written)
-{
-	Gid		   *gid = &branch->gid;
-
-	gid->cluster_id = branch->map->cluster_id;
-	if (!pg_strong_random(gid->random, sizeof(gid->random)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
-	gid->front_key = plshard_front_key();
-	gid->session = MyProcPid;
-	gid->epoch = oldest_epoch(branch, written);
-	if (decider)
-		gid->decider = decider->key.node_id;
-	else
-		plshard_front_id(gid->front_id);
-	branch->text = plshard_gid_text(gid);
-	plshard_gid_open(gid);
-}
-
-static void
-name_branches(AtomicCommit *commit)
-{
-	Participants *participants = commit->participants;
-	ListCell   *cell;
-
-	for (int i = 0; i < participants->n; i++)
-	{
-		Participant *p = &participants->list[i];
-
-		p->branch = branch_of(commit, p);
-		p->branch->gid.participants = bms_add_member(p->branch->gid.participants,
-													 p->conn->key.node_id);
-	}
-	foreach(cell, commit->branches)
-		name_branch(lfirst(cell), commit->decider ? commit->decider->conn : NULL,
-					commit->written);
-}
-
-/* ---- rows on the nodes ---- */
-
-/* The names of rows to delete, as an array's text. */
-static char *
-settled_rows(const NodeConn *conn)
-{
-	StringInfoData array;
-
-	initStringInfo(&array);
-	appendStringInfoChar(&array, '{');
-	for (int i = 0; i < conn->nsettled_rows; i++)
-		appendStringInfo(&array, "%s%s", i > 0 ? "," : "",
-						 conn->settled_rows + i * PLSHARD_PREPARED_NAME_SIZE);
-	appendStringInfoChar(&array, '}');
-	return array.data;
-}
-
-/*
- * Whether a transaction deletes the rows: only when there are many, as each
- * statement costs.  Above READ COMMITTED recovery's deleting the same would be an error.
- */
-static bool
-deletes_rows(const NodeConn *conn)
-{
-	return conn->nsettled_rows == MAX_SETTLED_ROWS && !IsolationUsesXactSnapshot();
-}
-
-/* The server plans a prepared statement anew when search_path has changed, so each has its own. */
-static void
-send_row(NodeConn *conn, const Branch *branch, void *owner)
-{
-	static const Oid types[1] = {TEXTOID};
-	static const Oid array_types[1] = {TEXTARRAYOID};
-	const char *value = branch->text;
-	const RemoteParams params = {.values = &value};
-
-	if (deletes_rows(conn))
-	{
-		char	   *gone = settled_rows(conn);
-		const char *gone_value = gone;
-		const RemoteParams gone_params = {.values = &gone_value};
-
-		plshard_conn_send_prepared(conn, QUERY_SETTLED_ROWS, conn->path_shard, settled_rows_sql,
-								   1, array_types, &gone_params, 0, PENDING_SETTING, owner, 0, false);
-		pfree(gone);
-	}
-	plshard_conn_send_prepared(conn, QUERY_COMMIT_ROW, conn->path_shard, row_sql, 1, types, &params,
-							   0, PENDING_SETTING, owner, 0, false);
-}
-
-/*
- * The transaction is committed on all its nodes, so nobody will ask for its row on this
- * one any more.  The rows that it has deleted itself are gone.
- */
-static void
-row_is_settled(NodeConn *conn, const char *gid)
-{
-	if (conn->state != CONN_READY)
-		return;					/* recovery deletes it */
-	if (deletes_rows(conn))
-		conn->nsettled_rows = 0;
-	if (conn->nsettled_rows == MAX_SETTLED_ROWS)
-		return;
-	if (conn->settled_rows == NULL)
-		conn->settled_rows = MemoryContextAlloc(conn->context,
-												MAX_SETTLED_ROWS * PLSHARD_PREPARED_NAME_SIZE);
-	strlcpy(conn->settled_rows + conn->nsettled_rows++ * PLSHARD_PREPARED_NAME_SIZE, gid,
-			PLSHARD_PREPARED_NAME_SIZE);
+	return participants->n > 1 || (participants->n == 1 && plshard_front_decides(participants));
 }
 
 /* ---- ending what is prepared ---- */
@@ -413,7 +175,7 @@ commit_everywhere(AtomicCommit *commit)
 		commit_straggler(commit, p);
 	}
 	for (int i = 0; all && i < commit->participants->n; i++)
-		row_is_settled(commit->participants->list[i].conn,
+		plshard_commit_row_is_settled(commit->participants->list[i].conn,
 					   commit->participants->list[i].branch->text);
 }
 
@@ -476,7 +238,7 @@ send_before_prepare(NodeConn *conn, const Branch *branch, void *owner)
 	const char *role = branch->map->options.recovery_role;
 	char	   *sql;
 
-	send_row(conn, branch, owner);
+	plshard_send_commit_row(conn, branch->text, owner);
 	if (role[0] == '\0')
 		return;
 	/* deferred triggers are not for that role to run */
@@ -593,9 +355,9 @@ plshard_atomic_begin(Participants *participants, HTAB *written)
 
 	commit->participants = participants;
 	commit->written = written;
-	if (!front_decides(participants))
-		commit->decider = choose_decider(participants, written);
-	name_branches(commit);
+	if (!plshard_front_decides(participants))
+		commit->decider = plshard_choose_decider(participants, written);
+	commit->branches = plshard_name_branches(participants, commit->decider, written);
 	return commit;
 }
 
@@ -761,7 +523,7 @@ decide_by_node(AtomicCommit *commit)
 
 	plshard_inject("before_commit");
 	plshard_participant_begin(decider);
-	send_row(decider->conn, decider->branch, decider);
+	plshard_send_commit_row(decider->conn, decider->branch->text, decider);
 	plshard_participant_send(decider, QUERY_COMMIT, "COMMIT", "COMMIT");
 	sent = plshard_clock();
 	plshard_participant_end(decider);
@@ -836,7 +598,7 @@ commit_decided_by_front(AtomicCommit *commit)
 		for (int i = 0; all && i < commit->participants->n; i++)
 		{
 			if (commit->participants->list[i].branch == branch)
-				row_is_settled(commit->participants->list[i].conn, branch->text);
+				plshard_commit_row_is_settled(commit->participants->list[i].conn, branch->text);
 		}
 		if (all)
 			plshard_front_settled(branch->text);

@@ -13,80 +13,19 @@
 #include "compat.h"
 #include "conninfo.h"
 #include "connection.h"
-#include "common/hashfn.h"
 #include "common/pg_prng.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "node_schema.h"
-#include "node_schema.h"
 #include "node_settings.h"
-#include "pgtime.h"
 #include "remote_error.h"
-#include "session_key.h"
 #include "settings.h"
+#include "statements.h"
 #include "storage/fd.h"
-#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-/* A literal in a statement is read when it is prepared, under the settings of then. */
-typedef struct StatementKey
-{
-	uint64		id;
-	int64		shard_id;
-	const void *timezone;		/* of a call's statement */
-	int64		date_order;
-} StatementKey;
-
-typedef struct PreparedStatement
-{
-	StatementKey key;			/* hash key, must be first */
-	dlist_node	node;			/* in NodeConn.lru, newest first */
-	char		name[32];
-	uint64		last_use;		/* by NodeConn.nuses */
-	bool		prepared;		/* the node has confirmed it; else it is on its way, and
-								 * what uses it stands behind it */
-} PreparedStatement;
-
-/*
- * When all room for prepared statements is taken, a statement that was last used
- * this many times the limit ago (in uses of statements) makes room for another one.
- * Dropping one for each new one would have most calls prepare theirs where a session
- * calls more shards than there is room for.
- */
-#define IDLE_FACTOR 64
-
-/* The "shard" of a statement that all shards without one of their own share. */
-#define NO_SHARD 0
-
 static HTAB *connections = NULL;
-
-/*
- * What is asked and set on every session of ours, in one round trip.  The %s are: whether
- * the node has the cluster's objects (without them it has lost its data), and whether it is the
- * server that it was; the session's key; the order of day, month and year.  Text travels as
- * the same on both sides; nothing is written unless a write says so; a session
- * whose front has gone ends soon, also while it computes.
- */
-static const char setup_sql[] =
-"SELECT pg_catalog.current_setting('search_path'), "
-"%s, %s, %s, "
-"pg_catalog.set_config('default_transaction_read_only', 'on', false), "
-"pg_catalog.set_config('default_transaction_isolation', 'read committed', false), "
-"pg_catalog.set_config('datestyle', 'ISO, %s', false), "
-"pg_catalog.set_config('intervalstyle', 'postgres', false), "
-"pg_catalog.set_config('extra_float_digits', '3', false), "
-"pg_catalog.set_config('bytea_output', 'hex', false), "
-"pg_catalog.set_config('lc_monetary', 'C', false), "
-"pg_catalog.set_config('array_nulls', 'on', false), "
-"pg_catalog.set_config('xmloption', 'content', false), "
-"pg_catalog.set_config('standard_conforming_strings', 'on', false), "
-"pg_catalog.set_config('client_min_messages', 'notice', false), "
-"pg_catalog.set_config('client_connection_check_interval', '500ms', false), "
-"pg_catalog.set_config('tcp_keepalives_idle', '10', false), "
-"pg_catalog.set_config('tcp_keepalives_interval', '5', false), "
-"pg_catalog.set_config('tcp_keepalives_count', '3', false), "
-"pg_catalog.set_config('tcp_user_timeout', '30000', false)";
 
 static void
 log_command(const NodeConn *conn, const char *sql)
@@ -441,70 +380,14 @@ plshard_conn_settle(NodeConn *conn)
 	conn->in_use = 0;
 }
 
-static StatementKey
-statement_key(uint64 id, int64 shard_id)
-{
-	StatementKey key = {id, shard_id, NULL, 0};
-
-	if (id >= FIRST_FUNCTION_QUERY)
-	{
-		key.timezone = session_timezone;
-		key.date_order = DateOrder;
-	}
-	return key;
-}
-
-/* Few are alike but for the settings. */
-static uint32
-hash_statement(const void *key, Size keysize)
-{
-	const StatementKey *statement = key;
-
-	return murmurhash32((uint32) statement->shard_id ^ ((uint32) statement->id << 16));
-}
-
-static PreparedStatement *
-find_statement(NodeConn *conn, uint64 id, int64 shard_id)
-{
-	StatementKey key = statement_key(id, shard_id);
-
-	if (conn->last_found == NULL || memcmp(&conn->last_found->key, &key, sizeof(key)) != 0)
-		conn->last_found = hash_search(conn->statements, &key, HASH_FIND, NULL);
-	return conn->last_found;
-}
-
 static void
 become_ready(NodeConn *conn)
 {
-	HASHCTL		ctl = {0};
 	const char *encoding = PQparameterStatus(conn->pg, "server_encoding");
 
 	conn->same_encoding = encoding && strcmp(encoding, GetDatabaseEncodingName()) == 0;
-	ctl.keysize = sizeof(StatementKey);
-	ctl.entrysize = sizeof(PreparedStatement);
-	ctl.hcxt = conn->context;
-	ctl.hash = hash_statement;
-	conn->statements = hash_create("plshard prepared statements", 64, &ctl,
-								   HASH_ELEM | HASH_FUNCTION | HASH_CONTEXT);
+	plshard_init_statements(conn);
 	conn->state = CONN_READY;
-}
-
-static char *
-setup_command(const NodeConn *conn)
-{
-	const char *has_schema = "true";
-	const char *same_server = "true";
-
-	if (conn->epoch_sequence != NULL)
-	{
-		const char *sequence = quote_literal_cstr(conn->epoch_sequence);
-
-		has_schema = psprintf("pg_catalog.to_regclass(%s) IS NOT NULL", sequence);
-		same_server = psprintf("pg_catalog.obj_description(pg_catalog.to_regclass(%s), 'pg_class')"
-							   " OPERATOR(pg_catalog.=) (" PLSHARD_SERVER_SQL ")", sequence);
-	}
-	return psprintf(setup_sql, has_schema, same_server, plshard_session_key_sql(false),
-					plshard_date_order_name(DateOrder));
 }
 
 /* The handshake is done: pipeline mode, and our settings. */
@@ -539,7 +422,7 @@ begin_setup(NodeConn *conn)
 		become_ready(conn);
 		return;
 	}
-	sql = setup_command(conn);
+	sql = plshard_conn_setup_command(conn);
 	conn->date_order = DateOrder;
 	conn->changed_date_order = false;
 	plshard_conn_send_plain(conn, sql, PENDING_SETUP, NULL, 0, false);
@@ -577,33 +460,6 @@ is_fatal(const PGresult *result)
 	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
 
 	return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
-}
-
-static PreparedStatement *
-oldest_statement(const NodeConn *conn)
-{
-	return dlist_container(PreparedStatement, node, dlist_tail_node(unconstify(dlist_head *, &conn->lru)));
-}
-
-static void
-remove_statement(NodeConn *conn, PreparedStatement *statement)
-{
-	conn->last_found = NULL;
-	dlist_delete(&statement->node);
-	conn->nstatements--;
-	hash_search(conn->statements, &statement->key, HASH_REMOVE, NULL);
-}
-
-static void
-statement_answered(NodeConn *conn, Pending *p, ExecStatusType status)
-{
-	PreparedStatement *statement = p->statement;
-
-	p->statement = NULL;
-	if (status == PGRES_COMMAND_OK)
-		statement->prepared = true;
-	else
-		remove_statement(conn, statement);
 }
 
 static void
@@ -670,7 +526,10 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 				return;
 		}
 		if (p->kind == PENDING_PREPARE && p->statement)
-			statement_answered(conn, p, status);
+		{
+			plshard_statement_answered(conn, p->statement, status == PGRES_COMMAND_OK);
+			p->statement = NULL;
+		}
 
 		if (status == PGRES_PIPELINE_SYNC)
 		{
@@ -770,17 +629,9 @@ plshard_conn_events(NodeConn *conn)
 }
 
 bool
-plshard_conn_is_full(const NodeConn *conn)
-{
-	return conn->nstatements >= plshard_max_prepared_statements &&
-		conn->nuses - oldest_statement(conn)->last_use <
-		IDLE_FACTOR * (uint64) plshard_max_prepared_statements;
-}
-
-bool
 plshard_conn_needs_text(NodeConn *conn, uint64 id, int64 shard_id)
 {
-	return plshard_log_remote_commands || find_statement(conn, id, shard_id) == NULL;
+	return plshard_log_remote_commands || plshard_find_statement(conn, id, shard_id) == NULL;
 }
 
 /*
@@ -793,13 +644,13 @@ make_room(NodeConn *conn)
 {
 	while (conn->nstatements >= plshard_max_prepared_statements && conn->state == CONN_READY)
 	{
-		PreparedStatement *oldest = oldest_statement(conn);
+		PreparedStatement *oldest = plshard_oldest_statement(conn);
 		char		sql[64];
 
 		if (!oldest->prepared)
 			return;
 		snprintf(sql, sizeof(sql), "DEALLOCATE %s", oldest->name);
-		remove_statement(conn, oldest);
+		plshard_remove_statement(conn, oldest);
 		plshard_conn_send_plain(conn, sql, PENDING_SETTING, NULL, 0, false);
 	}
 }
@@ -809,7 +660,6 @@ static PreparedStatement *
 prepare(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 		int nparams, const Oid *types, void *owner, int number)
 {
-	StatementKey key = statement_key(id, shard_id);
 	PreparedStatement *statement;
 
 	/* our own few come before all else in a transaction, where DEALLOCATE may not */
@@ -818,11 +668,7 @@ prepare(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 	if (conn->state != CONN_READY)
 		return NULL;
 	reserve_pending(conn, 1);
-	statement = hash_search(conn->statements, &key, HASH_ENTER, NULL);
-	snprintf(statement->name, sizeof(statement->name), "plshard_" UINT64_FORMAT, ++conn->next_name);
-	statement->prepared = false;
-	dlist_push_head(&conn->lru, &statement->node);
-	conn->nstatements++;
+	statement = plshard_enter_statement(conn, id, shard_id);
 	if (!PQsendPrepare(conn->pg, statement->name, sql, nparams, types))
 	{
 		lost_by_libpq(conn);
@@ -868,11 +714,11 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 		return;
 	}
 
-	statement = find_statement(conn, id, shard_id);
+	statement = plshard_find_statement(conn, id, shard_id);
 	if (statement == NULL && shard_id != NO_SHARD && plshard_conn_is_full(conn))
 	{
 		shard_id = NO_SHARD;
-		statement = find_statement(conn, id, shard_id);
+		statement = plshard_find_statement(conn, id, shard_id);
 	}
 	reused = statement != NULL;
 	if (statement == NULL)
@@ -881,9 +727,7 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 		if (statement == NULL)
 			return;
 	}
-	else
-		dlist_move_head(&conn->lru, &statement->node);
-	statement->last_use = ++conn->nuses;
+	plshard_use_statement(conn, statement);
 
 	reserve_pending(conn, 1);
 	if (!PQsendQueryPrepared(conn->pg, statement->name, nparams,
@@ -932,23 +776,6 @@ plshard_conn_send_sync(NodeConn *conn, void *owner)
 	}
 	conn->unsent = rc > 0;
 	push_pending(conn, PENDING_SYNC, owner, 0, false);
-}
-
-void
-plshard_conn_forget_statement(NodeConn *conn, uint64 id, int64 shard_id)
-{
-	HASH_SEQ_STATUS status;
-	PreparedStatement *statement;
-
-	if (conn->state != CONN_READY)
-		return;
-	hash_seq_init(&status, conn->statements);
-	while ((statement = hash_seq_search(&status)) != NULL)
-	{
-		if (statement->key.id == id && statement->prepared &&
-			(statement->key.shard_id == shard_id || statement->key.shard_id == NO_SHARD))
-			remove_statement(conn, statement);
-	}
 }
 
 void

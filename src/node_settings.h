@@ -9,6 +9,13 @@
 #include "connection.h"
 
 /*
+ * What is asked and set in a new session.  The answer's columns: the session's own search_path;
+ * whether the node has the cluster's objects; whether its server is the one that it was, NULL where
+ * that is not known.  palloc'd.
+ */
+extern char *plshard_conn_setup_command(const NodeConn *conn);
+
+/*
  * Queues search_path (a shard's, or PATH_BASE), statement_timeout (ms, 0: the
  * session's own), TimeZone, the order of dates, and whether a command outside a
  * transaction may write, each only where it differs from what is set.  True where

@@ -15,6 +15,7 @@
 #include "read_history.h"
 #include "remote_xact.h"
 #include "utils/inval.h"
+#include "watch.h"
 
 /* Placements of a shard that a read can go through: bits of Task.tried. */
 #define MAX_TRIED 32

@@ -141,12 +141,6 @@ extern void plshard_end_execution(Execution *e);
 /* Errors: 55000 where a shard has no active placement. */
 extern void plshard_check_active(const ClusterMap *map, int shard);
 
-/*
- * True where the task's placement is not active any more.  Looks at what other
- * sessions have committed.
- */
-extern bool plshard_task_is_evicted(const Execution *e, const Task *task);
-
 /* Puts the targets of a call on a newer map: shards are found again by their ids. */
 extern void plshard_move_to_map(CallRequest *request, ClusterMap *map);
 
@@ -168,7 +162,6 @@ extern void plshard_deliver(Execution *e, Task *task, const PGresult *result);
 /* Throws what a task has failed with: the node's error, or that it is out of reach. */
 pg_noreturn extern void plshard_throw_task_error(const Execution *e, const Task *task);
 pg_noreturn extern void plshard_throw_lost(const Execution *e, const Task *task, const char *hint);
-pg_noreturn extern void plshard_throw_timeout(const Execution *e);
 
 /*
  * A lost connection that had been idle since an earlier call, with no work of
@@ -177,5 +170,13 @@ pg_noreturn extern void plshard_throw_timeout(const Execution *e);
  * does not apply.
  */
 extern bool plshard_renew_conn(Execution *e, Task *task);
+
+/* Whether something of a task is still to come. */
+static inline bool
+plshard_task_is_open(const Task *task)
+{
+	return task->state == TASK_READY || task->state == TASK_SENT ||
+		(!task->synced && task->state > TASK_SENT && task->state < TASK_LOST);
+}
 
 #endif							/* PLSHARD_TASK_H */

@@ -21,6 +21,7 @@
 #include "session.h"
 #include "settings.h"
 #include "utils/inval.h"
+#include "watch.h"
 #include "write.h"
 
 /* How often a write is started anew before we believe that something is wrong. */
