@@ -565,6 +565,19 @@ create_schemas(ClusterMap *map)
 	error_context_stack = callback.previous;
 }
 
+/* They hold nothing yet: whatever servers they are on now are the right ones. */
+static void
+accept_empty_nodes(ClusterMap *map)
+{
+	const char *command = plshard_accept_server_command(map);
+	AdminTarget *targets = palloc(map->nnodes * sizeof(AdminTarget));
+
+	for (int i = 0; i < map->nnodes; i++)
+		targets[i] = (AdminTarget) {.node = i, .shard = -1};
+	plshard_execute_admin(map, map->nnodes, targets, 1, &command, NULL, NULL);
+	pfree(targets);
+}
+
 Datum
 plshard_create_shards(PG_FUNCTION_ARGS)
 {
@@ -600,6 +613,7 @@ plshard_create_shards(PG_FUNCTION_ARGS)
 	(void) plshard_catalog_query("UPDATE plshard.cluster SET epoch = epoch + 1"
 								 " WHERE cluster_id = $1::uuid", 1, params);
 	map = plshard_cluster_reload(map->server_oid);
+	accept_empty_nodes(map);
 	create_schemas(map);
 	PG_RETURN_VOID();
 }

@@ -447,7 +447,7 @@ finish_setup(NodeConn *conn, const PGresult *result)
 	plshard_conn_forget_settings(conn);
 	conn->path_shard = PATH_BASE;
 	conn->statement_timeout = 0;
-	conn->read_only = 1;
+	conn->read_only = READ_ONLY_ON;
 	conn->was_writable = false;
 	conn->writes_in_a_row = 0;
 	become_ready(conn);

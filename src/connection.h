@@ -65,6 +65,15 @@ typedef struct NodeConnKey
 
 #define LOOK_SLOT (-1)			/* of deadlock.c */
 
+/* What a session's default_transaction_read_only is. */
+typedef enum DefaultReadOnly
+{
+	READ_ONLY_UNKNOWN,
+	READ_ONLY_OFF,
+	READ_ONLY_SENT,				/* on, unless the SET fails that is on its way */
+	READ_ONLY_ON
+} DefaultReadOnly;
+
 typedef struct NodeConn
 {
 	NodeConnKey key;			/* hash key, must be first */
@@ -117,7 +126,7 @@ typedef struct NodeConn
 	bool		same_encoding;	/* the node's database has the encoding of ours */
 	bool		has_schema;		/* the node has the cluster's objects: it is no empty server */
 	bool		other_server;	/* than the one that the node's data was on when it was last known to be complete */
-	int			read_only;		/* default_transaction_read_only: 1 on, 0 off, -1 unknown */
+	DefaultReadOnly read_only;
 	bool		was_writable;	/* it has been off */
 	int			writes_in_a_row;	/* one-shot, while it was on */
 	int			statement_timeout;	/* ms; 0 the session's own, -1 unknown */
@@ -153,6 +162,7 @@ typedef enum BuiltinQuery
 {
 	QUERY_PATH = 1,				/* one for each shard */
 	QUERY_READ_WRITE,
+	QUERY_READ_ONLY,
 	QUERY_COMMIT,
 	QUERY_CONSTRAINTS,
 	QUERY_COMMIT_LOCK_TIMEOUT,
@@ -252,7 +262,7 @@ plshard_conn_forget_settings(NodeConn *conn)
 	conn->path_shard = PATH_UNKNOWN;
 	conn->statement_timeout = -1;
 	if (conn->was_writable)
-		conn->read_only = -1;
+		conn->read_only = READ_ONLY_UNKNOWN;
 	conn->timezone = NULL;
 	if (conn->changed_date_order)
 		conn->date_order = -1;

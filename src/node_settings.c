@@ -135,14 +135,13 @@ send_local_settings(NodeConn *conn, int timeout, bool may_write, void *owner)
 bool
 plshard_conn_stays_writable(NodeConn *conn)
 {
-	return conn->read_only != 1 || ++conn->writes_in_a_row > WRITES_IN_A_ROW;
+	return conn->read_only != READ_ONLY_ON || ++conn->writes_in_a_row > WRITES_IN_A_ROW;
 }
 
 bool
 plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write, void *owner)
 {
 	int			before = conn->npending;
-	int			read_only = may_write ? 0 : 1;
 
 	if (conn->pooled)
 	{
@@ -152,13 +151,16 @@ plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may
 	}
 
 	/* within a transaction it is BEGIN that says so; without one, it is for the next */
-	if (conn->read_only != read_only && conn->xact_depth == 0)
+	if (conn->read_only == READ_ONLY_SENT && before == 0)
+		conn->read_only = READ_ONLY_ON; /* an error would have made it unknown */
+	if (conn->xact_depth == 0 &&
+		(may_write ? conn->read_only != READ_ONLY_OFF : conn->read_only < READ_ONLY_SENT))
 	{
 		plshard_conn_send_plain(conn, may_write ? "SET default_transaction_read_only = off" :
 								"SET default_transaction_read_only = on",
 								PENDING_SETTING, owner, 0, false);
 		plshard_conn_send_sync(conn, NULL);
-		conn->read_only = read_only;
+		conn->read_only = may_write ? READ_ONLY_OFF : READ_ONLY_SENT;
 		conn->was_writable |= may_write;
 	}
 	if (conn->timezone != session_timezone)

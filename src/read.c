@@ -110,7 +110,7 @@ skip_shard(Execution *e, Task *task)
 static void
 note_failure(const Execution *e, const Task *task)
 {
-	if (!task->conn->refused && !e->expired)
+	if (!task->conn->refused && !task->rejected && !e->expired)
 		plshard_node_seen(e->map, task->node, false);
 }
 
@@ -161,7 +161,7 @@ typedef enum ReadVerdict
 static ReadVerdict
 settle_lost(Execution *e, Task *task)
 {
-	if (!e->expired && plshard_renew_conn(e, task))
+	if (!e->expired && !task->rejected && plshard_renew_conn(e, task))
 		return READ_GO_ON;
 	if (task->conn->xact_lost)
 		plshard_throw_lost(e, task, "Roll back and try the transaction again.");

@@ -24,6 +24,8 @@
 #include "watch.h"
 #include "write_locks.h"
 
+#define OTHER_SERVER "the server is not the one that it was: a backup was restored, or a standby server promoted (plshard.accept_node says that nothing is missing)"
+
 /* Pending.number of the COMMIT or PREPARE that travels with a call. */
 #define ONE_SHOT_COMMIT 1
 #define EARLY_PREPARE 2
@@ -166,6 +168,7 @@ plshard_reset_task(Task *task, TaskState state)
 	task->error = NULL;
 	task->called = false;
 	task->prepared = false;
+	task->rejected = false;
 }
 
 bool
@@ -260,7 +263,11 @@ send_task(Execution *e, Task *task)
 		in_block = true;
 		task->savepoint = plshard_xact_begin_call(conn, e->number, task);
 		if (task->shard < 0)
+		{
+			/* it is about to be so */
 			conn->has_schema = true;
+			conn->other_server = false;
+		}
 		if (task->shard < 0 || plshard_is_static(e->map))
 			conn->xact_must_commit = true;
 	}
@@ -285,6 +292,9 @@ send_task(Execution *e, Task *task)
 	set = plshard_conn_send_settings(conn, shard_id, e->timeout, may_write, task);
 	if (set && (e->ntasks > 1 || alone) && conn->xact_depth == 0)
 		plshard_conn_send_sync(conn, NULL);
+	if (!e->is_write && conn->xact_depth == 0 && conn->read_only == READ_ONLY_SENT)
+		plshard_conn_send_prepared(conn, QUERY_READ_ONLY, 0, "SET transaction_read_only = on",
+								   0, NULL, NULL, 0, PENDING_SETTING, task, 0, false);
 
 	if (e->is_write && !alone && !plshard_is_static(e->map) &&
 		(e->admin ? e->admin[task->target].lock_shard : task->shard >= 0))
@@ -587,15 +597,23 @@ is_other_node(const Execution *e, const Task *task)
 		(!conn->has_schema || (conn->other_server && e->map->shards[task->shard].nactive > 1));
 }
 
+/* Other shards may have nothing else to read: reads of theirs go on. */
 static void
-reject_node(NodeConn *conn)
+reject_node(const Execution *e, Task *task)
 {
+	NodeConn   *conn = task->conn;
+
+	if (conn->has_schema && !e->is_write)
+	{
+		task->rejected = task->synced = true;
+		task->state = TASK_LOST;
+		return;
+	}
 	if (!conn->has_schema)
 		plshard_conn_set_lost(conn, ERRCODE_INVALID_SCHEMA_NAME,
 							  "the server has nothing of this cluster: the node's data is lost");
 	else
-		plshard_conn_set_lost(conn, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-							  "the server is not the one that it was: a backup was restored, or a standby server promoted (plshard.accept_node says that nothing is missing)");
+		plshard_conn_set_lost(conn, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, OTHER_SERVER);
 	conn->condemned = true;
 }
 
@@ -630,7 +648,7 @@ drive_all(Execution *e)
 			if (task->state == TASK_READY && task->conn->state == CONN_READY)
 			{
 				if (is_other_node(e, task))
-					reject_node(task->conn);
+					reject_node(e, task);
 				else
 					send_task(e, task);
 			}
@@ -677,14 +695,16 @@ plshard_throw_lost(const Execution *e, const Task *task, const char *hint)
 {
 	const NodeConn *conn = task->conn;
 	const char *node_name = e->map->nodes[task->node].name;
+	const char *message = task->rejected ? OTHER_SERVER : conn->message;
 
 	ereport(ERROR,
-			(errcode(conn->sqlstate ? conn->sqlstate : ERRCODE_CONNECTION_FAILURE),
+			(errcode(task->rejected ? ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE :
+					 conn->sqlstate ? conn->sqlstate : ERRCODE_CONNECTION_FAILURE),
 			 task->shard < 0 ?
 			 errmsg("could not reach node \"%s\"", node_name) :
 			 errmsg("could not reach shard " INT64_FORMAT " on node \"%s\"",
 					e->map->shards[task->shard].id, node_name),
-			 conn->message ? errdetail_internal("%s", conn->message) : 0,
+			 message ? errdetail_internal("%s", message) : 0,
 			 hint ? errhint("%s", hint) : 0,
 			 e->function_name ? errcontext("plshard function %s", e->function_name) : 0));
 }

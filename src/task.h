@@ -58,6 +58,7 @@ typedef struct Task
 	PGresult   *error;
 	bool		called;			/* a write: the call has been done, what failed came behind it */
 	bool		committed;		/* one-shot: COMMIT has answered so */
+	bool		rejected;		/* its node must not be read from, but is there */
 	bool		prepared;		/* early_prepare.c: PREPARE has answered so */
 	Deadline	deadline;		/* of this attempt */
 } Task;

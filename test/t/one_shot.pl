@@ -303,7 +303,8 @@ is((grep { $_ eq 'ok, SET default_transaction_read_only = off' } @said), 1, 'aft
 is($said[-1], 'ok', '... and they say no more');
 is($sets->('put', $others[0]), '23505', '... also the one that fails');
 is($sets->('put', $others[20]), 'ok, SET default_transaction_read_only = off', '... after which nothing is known of the session');
-is($sets->('put_stable', $others[21]), '25006, SET default_transaction_read_only = on', 'a read after that writes nothing');
+is($sets->('put_stable', $others[21]), '25006, SET default_transaction_read_only = on, SET transaction_read_only = on',
+	'a read after that writes nothing, whatever becomes of the switch');
 like($sets->('put', $others[22]), qr/^ok, SET \w*transaction_read_only = off/, '... and the next write does');
 written('a session that only writes');
 

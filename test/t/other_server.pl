@@ -77,6 +77,7 @@ $c->deactivate('n2');
 restore(1, $backup);
 $r = $c->try("SELECT bump('$kept')");
 is($r->{sqlstate}, undef, 'what only this node has is read and written: there is nothing better') or diag $r->{err};
+is($c->try('SELECT total()')->{sqlstate}, undef, '... also by a call of all shards, of which others have replicas elsewhere');
 $c->sql(q{SELECT count(*) FROM plshard.repair_cluster('c')});
 is(inactive(), '', '... and what others have is made from it');
 my ($on_3, $also) = $c->some_keys(2, shard => 10002);	# on n3 and n1
@@ -94,4 +95,11 @@ is($r->{sqlstate}, '42501', 'only the owner may say so');
 is($c->try(q{SELECT plshard.accept_node('c', 'n9')})->{sqlstate}, '42704', 'a node that is not there');
 
 is_deeply([ $c->differences ], [], 'the replicas are equal');
+
+# nothing can be missing of a node that holds nothing yet
+my $conninfo = $c->conninfo(3);
+$c->sql("SELECT plshard.create_cluster('late'); SELECT plshard.add_node('late', 'n', '$conninfo')");
+promote(3);
+$r = $c->try(q{SELECT plshard.create_shards('late', 1, 1), plshard.deploy('late', 'CREATE TABLE t (k text)')});
+is($r->{sqlstate}, undef, 'a node is promoted before it has shards') or diag $r->{err};
 done_testing();
