@@ -445,7 +445,10 @@ plshard_add_node(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Not looked at through a connection of calls: those refuse the node. */
+/*
+ * Through a session of its own, so that it cannot be undone: a cached connection would not notice.
+ * Nothing is accepted where the node is not fit.
+ */
 Datum
 plshard_accept_node(PG_FUNCTION_ARGS)
 {
@@ -456,10 +459,10 @@ plshard_accept_node(PG_FUNCTION_ARGS)
 	plshard_refuse_nulls(fcinfo);
 	map = plshard_begin_change(NameStr(*PG_GETARG_NAME(0)));
 	node = find_node(map, NameStr(*PG_GETARG_NAME(1)));
+	inspect_node(map, node);
 	session = plshard_session_open(map, node);
 	(void) plshard_session_query(session, plshard_accept_server_command(map), 0, NULL);
 	plshard_session_close(session);
-	inspect_node(map, node);
 	PG_RETURN_VOID();
 }
 

@@ -87,6 +87,13 @@ $c->sql(q{SELECT count(*) FROM plshard.repair_cluster('c')});
 
 # where the operator knows that nothing is missing
 promote(3);
+$c->sql('ALTER SYSTEM SET max_prepared_transactions = 0', on => 3);
+$c->node(3)->restart;
+is($c->try(q{SELECT plshard.accept_node('c', 'n3')})->{sqlstate}, '55000', 'a node that is not fit');
+is_deeply([ map { $c->sql("SELECT get('$on_3')") } 1 .. 4 ], [ (1) x 4 ], '... is not read from');
+is($c->sql(q{SELECT obj_description(oid, 'pg_class') ~ '/1$' FROM pg_class WHERE relname ~ '^epoch_'}, on => 3), 't', '... nor accepted');
+$c->sql('ALTER SYSTEM RESET max_prepared_transactions', on => 3);
+$c->node(3)->restart;
 is($c->sql(q{SELECT plshard.accept_node('c', 'n3')}), '', 'accept_node');
 is($c->try("SELECT put('$also', 1)")->{sqlstate}, undef, '... and a write');
 is(inactive(), '', '... evict nobody');
