@@ -17,6 +17,7 @@
 #include "health.h"
 #include "inject.h"
 #include "miscadmin.h"
+#include "pipeline.h"
 #include "recover.h"
 #include "registry.h"
 #include "remote_xact.h"

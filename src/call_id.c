@@ -24,6 +24,7 @@
 #include "nodes/nodeFuncs.h"
 #include "node_schema.h"
 #include "optimizer/optimizer.h"
+#include "pipeline.h"
 #include "port/pg_bswap.h"
 #include "route.h"
 #include "session.h"

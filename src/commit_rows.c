@@ -11,6 +11,7 @@
 #include "commit_rows.h"
 #include "gid.h"
 #include "lib/stringinfo.h"
+#include "pipeline.h"
 
 /* Rows on a node that this session may still delete. */
 #define MAX_SETTLED_ROWS 8

@@ -5,10 +5,7 @@
  * session knows of the state of each: prepared statements, search_path,
  * statement_timeout, the remote transaction.
  *
- * Commands are queued with plshard_conn_send_*; each leaves a Pending entry,
- * and results come back in that order through plshard_conn_receive.  Nothing
- * here waits or decides: callers wait with wait.h, and what a failure means is
- * execute.c's and remote_xact.c's business.
+ * What travels on them is pipeline.h's business.
  */
 #ifndef PLSHARD_CONNECTION_H
 #define PLSHARD_CONNECTION_H
@@ -181,12 +178,6 @@ typedef enum BuiltinQuery
 } BuiltinQuery;
 
 /*
- * Called for each result of a command that has an owner; the result is cleared
- * afterwards.  May throw: the connection stays consistent.
- */
-typedef void (*ResultHandler) (NodeConn *conn, Pending *pending, PGresult *result, void *arg);
-
-/*
  * The current user's connection (see plshard_connection_role) to a node: the cached
  * one (in whatever state) or a new entry in state CONN_CLOSED.  One that no
  * transaction uses and whose conninfo has changed, or whose lifetime is over, is
@@ -206,55 +197,6 @@ extern void plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node);
 /* Closes it at once, never waiting; the entry stays, in state CONN_CLOSED. */
 extern void plshard_conn_close(NodeConn *conn);
 
-/*
- * Goes on with whatever the socket allows: handshake, sending, receiving.
- * Results are given to the handler.  State CONN_LOST afterwards where the
- * connection failed.
- */
-extern void plshard_conn_advance(NodeConn *conn, ResultHandler handler, void *arg);
-
-/*
- * Sees whether the node has ended an idle connection.  What is sent on it and not
- * answered may have been done: where that cannot be undone, look before.
- */
-extern void plshard_conn_look(NodeConn *conn);
-
-/* What it waits for, 0 where for nothing. */
-extern uint32 plshard_conn_events(NodeConn *conn);
-
-/* True where results are due that somebody waits for. */
-extern bool plshard_conn_awaited(const NodeConn *conn);
-
-/* True where the node has not given us yet a lock of ours that we wait for. */
-extern bool plshard_conn_waits_for_lock(const NodeConn *conn);
-
-/*
- * Sends a statement that is prepared on first use; one prepared statement for
- * each (id, shard), under an LRU.  The text must be the same for all shards: once
- * there are too many, the rest of them share one.  "sql" may be NULL where
- * plshard_conn_needs_text says so.  On a pooled connection nothing is kept prepared.
- */
-extern void plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
-									   int nparams, const Oid *types, const RemoteParams *params,
-									   int result_format, PendingKind kind,
-									   void *owner, int number, bool row_mode);
-
-/* False where a statement is prepared for just this shard and nobody wants to see its text. */
-extern bool plshard_conn_needs_text(NodeConn *conn, uint64 id, int64 shard_id);
-
-/* True where there is no room for one more prepared statement of a shard. */
-extern bool plshard_conn_is_full(const NodeConn *conn);
-
-/* Sends a statement as it is. */
-extern void plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind kind,
-									void *owner, int number, bool row_mode);
-
-/* Makes the node answer what it has done so far, before the batch ends. */
-extern void plshard_conn_send_flush(NodeConn *conn);
-
-/* Ends a batch: an error skips everything up to here. */
-extern void plshard_conn_send_sync(NodeConn *conn, void *owner);
-
 /* A rollback has undone settings: they are sent again with the next call. */
 static inline void
 plshard_conn_forget_settings(NodeConn *conn)
@@ -268,17 +210,8 @@ plshard_conn_forget_settings(NodeConn *conn)
 		conn->date_order = -1;
 }
 
-/*
- * Notices of the command that was sent last are passed on to the client as the
- * function's; those of all others are dropped.
- */
-extern void plshard_conn_pass_notices(NodeConn *conn, const char *function_name);
-
-/*
- * After an error: takes in what has come, whatever it is, and closes the
- * connection if it is still in the middle of something.  Never waits or throws.
- */
-extern void plshard_conn_settle(NodeConn *conn);
+/* True where there is no room for one more prepared statement of a shard. */
+extern bool plshard_conn_is_full(const NodeConn *conn);
 
 /* Forgets a prepared statement, so that the next call prepares it again. */
 extern void plshard_conn_forget_statement(NodeConn *conn, uint64 id, int64 shard_id);
@@ -288,5 +221,14 @@ extern void plshard_conn_each(void (*visit) (NodeConn *conn, void *arg), void *a
 
 /* Marks a connection lost, with a message that is copied. */
 extern void plshard_conn_set_lost(NodeConn *conn, int sqlstate, const char *message);
+
+/* Lost as libpq tells it. */
+extern void plshard_conn_lost_by_libpq(NodeConn *conn);
+
+/* The handshake is done: pipeline mode, and our settings. */
+extern void plshard_conn_begin_setup(NodeConn *conn);
+
+/* Takes in the answer to them: state CONN_READY, or CONN_LOST. */
+extern void plshard_conn_finish_setup(NodeConn *conn, const PGresult *result);
 
 #endif							/* PLSHARD_CONNECTION_H */

@@ -17,6 +17,7 @@
 #include "deadlock.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "pipeline.h"
 #include "recover.h"
 #include "session_key.h"
 #include "settings.h"

@@ -3,7 +3,7 @@
  *
  * One call on one or more shards: which placements get it, what happens when
  * one of them fails, and when the whole call is started anew.  Policy only:
- * bytes are moved by connection.c, transactions by remote_xact.c.
+ * bytes are moved by pipeline.c, transactions by remote_xact.c.
  */
 #ifndef PLSHARD_EXECUTE_H
 #define PLSHARD_EXECUTE_H

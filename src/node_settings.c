@@ -13,6 +13,7 @@
 #include "node_schema.h"
 #include "node_settings.h"
 #include "pgtime.h"
+#include "pipeline.h"
 #include "session_key.h"
 #include "utils/builtins.h"
 

@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "node_values.h"
+#include "pipeline.h"
 #include "unique_id.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"

@@ -6,7 +6,7 @@
 #ifndef PLSHARD_PUMP_H
 #define PLSHARD_PUMP_H
 
-#include "connection.h"
+#include "pipeline.h"
 
 /*
  * Waits until one of the connections can go on, or the deadline has passed,

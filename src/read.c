@@ -10,6 +10,7 @@
 #include "common/hashfn.h"
 #include "health.h"
 #include "miscadmin.h"
+#include "pipeline.h"
 #include "port/pg_bitutils.h"
 #include "read.h"
 #include "read_history.h"

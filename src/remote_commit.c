@@ -17,6 +17,7 @@
 #include "inject.h"
 #include "miscadmin.h"
 #include "participants.h"
+#include "pipeline.h"
 #include "remote_commit.h"
 #include "remote_xact.h"
 #include "utils/inval.h"

@@ -14,6 +14,7 @@
 #include "commands/tablecmds.h"
 #include "conninfo.h"
 #include "miscadmin.h"
+#include "pipeline.h"
 #include "remote_commit.h"
 #include "remote_xact.h"
 #include "utils/memutils.h"

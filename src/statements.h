@@ -1,7 +1,7 @@
 /*
  * statements.h
  *
- * The prepared statements of a connection: what connection.c sends and receives of them is
+ * The prepared statements of a connection: what pipeline.c sends and receives of them is
  * kept here.
  */
 #ifndef PLSHARD_STATEMENTS_H

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "health.h"
+#include "pipeline.h"
 #include "utils/inval.h"
 #include "watch.h"
 

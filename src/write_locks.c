@@ -12,6 +12,7 @@
 
 #include "catalog/pg_type_d.h"
 #include "locks.h"
+#include "pipeline.h"
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "write_locks.h"
