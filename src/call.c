@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "call.h"
+#include "copy_rows.h"
 #include "expr.h"
 #include "funccache.h"
 #include "route.h"
@@ -110,7 +111,8 @@ plshard_encode_args(const PlshardCall *call, const NullableDatum *args, RemotePa
 	int		   *lengths = palloc((n + 1) * sizeof(int));
 	int		   *formats = palloc((n + 1) * sizeof(int));
 
-	plshard_encode_params(function->encoders, n, args, call->map->options.disable_binary,
+	plshard_encode_params(function->encoders, n, args,
+						  call->by_copy || call->map->options.disable_binary,
 						  values, lengths, formats);
 	params->values = values;
 	params->lengths = lengths;
@@ -146,6 +148,8 @@ plshard_prepare_call(PlshardCall *call)
 	call->map = find_map(call);
 	plshard_route(call);
 	plshard_end_evaluation(call);
+	call->by_copy = !call->map->options.disable_binary &&
+		plshard_expects_long_result(&function->query, call->ntargets);
 	if (call->split != NULL)
 		plshard_encode_split(call);
 	else

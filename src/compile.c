@@ -353,7 +353,7 @@ call_form(const Compiler *c, TupleDesc columns, bool scalar)
  * given places for its OUT arguments.
  */
 static char *
-compile_call(Compiler *c, RemoteCallForm form, TupleDesc columns, List **params)
+compile_call(Compiler *c, RemoteCallForm form, TupleDesc columns, List **params, List **places)
 {
 	PlshardFunction *function = c->function;
 	const Signature *signature = &c->signature;
@@ -387,7 +387,7 @@ compile_call(Compiler *c, RemoteCallForm form, TupleDesc columns, List **params)
 
 	return plshard_call_sql(function->scope, form, body->target_schema.name,
 							body->target_name.name ? body->target_name.name : function->name,
-							nargs, args, columns, params);
+							nargs, args, columns, params, places);
 }
 
 /*
@@ -408,11 +408,27 @@ compile_one_shot(Compiler *c, TupleDesc columns, const ColumnDecoder *column)
 	*one_shot = function->query;
 	one_shot->id = plshard_next_query_id();
 	one_shot->sql = MemoryContextStrdup(function->context,
-										compile_call(c, REMOTE_ONE_VALUE, columns, &params));
+										compile_call(c, REMOTE_ONE_VALUE, columns, &params, NULL));
 	one_shot->returns_text = characters;
 	one_shot->returns_varlena = get_typlen(column->type) < 0;
 	Assert(list_length(params) == one_shot->nparams);
 	function->one_shot = one_shot;
+}
+
+/* Keeps where the parameters stand: COPY takes none, so their values will stand there. */
+static void
+compile_copy(Compiler *c, List *places)
+{
+	RemoteQuery *query = &c->function->query;
+	ParamPlace *array = MemoryContextAlloc(c->function->context,
+										   (list_length(places) + 1) * sizeof(ParamPlace));
+	ListCell   *lc;
+
+	foreach(lc, places)
+		array[foreach_current_index(lc)] = *(ParamPlace *) lfirst(lc);
+	query->places = array;
+	query->nplaces = list_length(places);
+	query->declared_rows = c->function->reduce == NULL ? c->signature.rows : 0;
 }
 
 static void
@@ -423,6 +439,7 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 	AstBody    *body = c->body;
 	RemoteCallForm form = REMOTE_VOID;
 	List	   *params = NIL;
+	List	   *places = NIL;
 	Oid		   *types;
 	char	   *sql;
 	ListCell   *lc;
@@ -445,7 +462,7 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 	{
 		form = call_form(c, columns, scalar);
 		query->is_procedure = form == REMOTE_PROCEDURE;
-		sql = compile_call(c, form, columns, &params);
+		sql = compile_call(c, form, columns, &params, &places);
 	}
 
 	query->id = plshard_next_query_id();
@@ -473,6 +490,8 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 	if (decoder != NULL && body->sql.length == 0 && !c->signature.is_procedure &&
 		plshard_decodes_binary(decoder))
 		query->result_format = 1;
+	if (!function->is_write && query->result_format == 1 && decoder->desc != NULL)
+		compile_copy(c, places);
 
 	if (function->is_write && columns == NULL && !c->signature.result_unknown)
 		function->one_shot = query;

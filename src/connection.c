@@ -34,6 +34,11 @@ release_pg(NodeConn *conn)
 		PQclear(conn->result);
 		conn->result = NULL;
 	}
+	if (conn->copied)
+	{
+		PQfreemem(conn->copied);
+		conn->copied = NULL;
+	}
 	if (conn->pg)
 	{
 		plshard_wait_forget(conn->fd);

@@ -1,7 +1,7 @@
 /*
  * connection.h
  *
- * Cached connections to nodes, always in libpq's pipeline mode, and what this
+ * Cached connections to nodes, in libpq's pipeline mode, and what this
  * session knows of the state of each: prepared statements, search_path,
  * statement_timeout, the remote transaction.
  *
@@ -39,6 +39,7 @@ typedef struct Pending
 	bool		row_mode;		/* rows are to come a few at a time */
 	bool		row_mode_set;
 	bool		answered;		/* a result has come; NULL ends it */
+	bool		copies;			/* COPY, outside of pipeline mode */
 	struct PreparedStatement *statement;	/* PENDING_PREPARE */
 	bool		reused;			/* its statement was prepared for an earlier command */
 	const char *notices_for;	/* the function whose notices are passed on; NULL: none are */
@@ -101,6 +102,8 @@ typedef struct NodeConn
 	int			pending_head;
 	int			npending;
 	PGresult   *result;			/* the one being handled */
+	char	   *copied;			/* libpq's: the message of COPY that is being handled */
+	int			copied_length;
 	bool		unsent;			/* libpq still holds bytes for the socket */
 	struct RemoteNotice *notices;	/* that have come, oldest first */
 	Deadline	last_heard;

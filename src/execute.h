@@ -29,6 +29,11 @@ typedef struct RemoteQuery
 	bool		returns_varlena;	/* of any length */
 	bool		is_procedure;	/* CALL: it could commit, were it not in a transaction block */
 	int			node_values;	/* that it uses itself, see node_values.h */
+	const struct ParamPlace *places;	/* of the parameters in the text, in order; NULL: COPY
+										 * cannot return its rows (see copy_rows.h) */
+	int			nplaces;
+	double		declared_rows;	/* of all shards */
+	double		last_rows;		/* state: how many there were the last time */
 } RemoteQuery;
 
 /* Values of a remote statement's parameters, as PQsendQueryPrepared takes them. */
@@ -50,16 +55,27 @@ typedef struct CallTarget
 } CallTarget;
 
 /*
+ * The bytes of a value in the binary format.
+ */
+typedef struct WireField
+{
+	char	   *bytes;
+	int			length;			/* -1: NULL */
+} WireField;
+
+/*
  * Takes the rows of a call.  Rows of one target arrive together, or mixed with
  * others' in a scatter call; for a replicated write only one placement's rows
  * arrive.  All functions may throw.
  */
 typedef struct RowSink
 {
-	bool		streaming;		/* many rows may come: read them one at a time */
+	bool		streaming;		/* many rows may come: read them a few at a time */
 	struct RowDecoder *decoder; /* how they are read; NULL: whatever comes is taken */
 	RemoteQuery *query;			/* where the format to ask for the next time is noted */
 	void		(*row) (struct RowSink *sink, const PGresult *result, int row);
+	/* a row of COPY: all expected columns, in order; NULL where the sink does not stream */
+	void		(*copied_row) (struct RowSink *sink, const WireField *fields);
 	void		(*reset) (struct RowSink *sink);	/* forget all rows: the call
 													 * is started anew */
 	/* called once for each target with a result that has the columns (it may
@@ -78,6 +94,7 @@ typedef struct CallRequest
 	bool		lock_shard;		/* a write locks whole shards, whatever the targets say */
 	bool		any_shard;		/* RUN ON ANY: another shard will do as well */
 	bool		skip_failures;	/* reads: leave unreachable shards out, with a WARNING */
+	bool		by_copy;		/* a read whose rows COPY may return: parameters are text */
 	int			timeout;		/* of the whole call in ms, 0: none */
 	int		   *id_limit;		/* of a write: how many of plshard_node.unique_id()'s ids a
 								 * shard gets; 0: not known yet.  Kept with the function. */

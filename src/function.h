@@ -208,6 +208,7 @@ typedef struct PlshardCall
 	CallTarget *targets;
 	RemoteParams remote_params; /* of all targets, unless they have parts of arrays */
 	struct SplitCall *split;	/* the arrays whose parts they have; or NULL */
+	bool		by_copy;		/* COPY may return the rows: parameters are text */
 } PlshardCall;
 
 #endif							/* PLSHARD_FUNCTION_H */

@@ -56,6 +56,7 @@ run_call(PlshardCall *call, RowSink *sink)
 	request.lock_shard = function->lock_shard;
 	request.any_shard = plshard_run_on(function, call->map) == RUN_ON_ANY;
 	request.skip_failures = function->skip_failures;
+	request.by_copy = call->by_copy;
 	request.timeout = function->timeout;
 	request.one_shot = one_shot;
 	request.id_limit = &function->id_limit;

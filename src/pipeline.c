@@ -138,6 +138,43 @@ is_fatal(const PGresult *result)
 }
 
 static void
+free_copied(NodeConn *conn)
+{
+	if (conn->copied)
+		PQfreemem(conn->copied);
+	conn->copied = NULL;
+}
+
+/* What has come of a COPY; true where its end has, or the connection's. */
+static bool
+receive_copied(NodeConn *conn, Pending *p, ResultHandler handler, void *arg)
+{
+	for (;;)
+	{
+		free_copied(conn);		/* the last one, or what an error in the handler left */
+		conn->copied_length = PQgetCopyData(conn->pg, &conn->copied, true);
+		if (conn->copied_length == -2)
+			plshard_conn_lost_by_libpq(conn);
+		if (conn->copied_length <= 0)
+			return conn->copied_length < 0;
+		if (p->owner)
+			handler(conn, p, conn->result, arg);
+		if (conn->state != CONN_READY)
+			return true;
+	}
+}
+
+/* A COPY has been answered: back to pipeline mode, and as if a Sync had been, too. */
+static PGresult *
+end_copy(NodeConn *conn)
+{
+	pop_pending(conn);
+	if (!PQenterPipelineMode(conn->pg))
+		return NULL;
+	return PQmakeEmptyPGresult(conn->pg, PGRES_PIPELINE_SYNC);
+}
+
+static void
 receive(NodeConn *conn, ResultHandler handler, void *arg)
 {
 	/* what a node said last may still be in libpq's buffer: read on */
@@ -162,6 +199,16 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 		}
 
 		conn->result = PQgetResult(conn->pg);
+		if (conn->result == NULL && p->copies && p->answered)
+		{
+			conn->result = end_copy(conn);
+			p = &conn->pending[conn->pending_head];
+			if (conn->result == NULL)
+			{
+				plshard_conn_lost_by_libpq(conn);
+				return;
+			}
+		}
 		if (conn->result == NULL)
 		{
 			if (!p->answered)
@@ -214,6 +261,19 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 			pop_pending(conn);	/* no NULL follows */
 			if (sync.owner)
 				handler(conn, &sync, conn->result, arg);
+		}
+		else if (status == PGRES_COPY_OUT && p->copies)
+		{
+			bool		ended = receive_copied(conn, p, handler, arg);
+
+			if (!ended)
+			{
+				PQclear(conn->result);	/* it comes again */
+				conn->result = NULL;
+				if (broken)
+					plshard_conn_lost_by_libpq(conn);
+				return;
+			}
 		}
 		else
 		{
@@ -426,6 +486,30 @@ plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind kind,
 	if (kind != PENDING_SETUP && kind != PENDING_LOOK)
 		log_command(conn, sql);
 	send_unnamed(conn, sql, 0, NULL, NULL, 0, kind, owner, number, row_mode);
+}
+
+void
+plshard_conn_send_copy(NodeConn *conn, const char *sql, void *owner, const char *notices_for)
+{
+	Pending    *copy;
+	int			rc;
+
+	Assert(conn->npending == 0);
+	if (conn->state != CONN_READY)
+		return;
+	log_command(conn, sql);
+	reserve_pending(conn, 2);
+	if (!PQexitPipelineMode(conn->pg) || !PQsendQuery(conn->pg, sql) ||
+		(rc = PQflush(conn->pg)) < 0)
+	{
+		plshard_conn_lost_by_libpq(conn);
+		return;
+	}
+	conn->unsent = rc > 0;
+	copy = push_pending(conn, PENDING_CALL, owner, 0, false);
+	copy->copies = true;
+	copy->notices_for = notices_for;
+	push_pending(conn, PENDING_SYNC, owner, 0, false);
 }
 
 void

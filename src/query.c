@@ -25,9 +25,27 @@ plshard_param_number(List **params, int value)
 	return list_length(*params);
 }
 
+/* A parameter, cast to the type of its value. */
+static void
+append_param(StringInfo sql, const ValueScope *scope, int value, List **params, List **places)
+{
+	int			number = plshard_param_number(params, value);
+
+	if (places != NULL)
+	{
+		ParamPlace *place = palloc(sizeof(ParamPlace));
+
+		place->offset = sql->len;
+		place->length = snprintf(NULL, 0, "$%d", number);
+		place->param = number - 1;
+		*places = lappend(*places, place);
+	}
+	appendStringInfo(sql, "$%d::%s", number, plshard_remote_type_name(scope->values[value].type));
+}
+
 static void
 append_call(StringInfo sql, const ValueScope *scope, const char *schema, const char *name,
-			int nargs, const RemoteArg *args, List **params)
+			int nargs, const RemoteArg *args, List **params, List **places)
 {
 	if (schema != NULL)
 		appendStringInfo(sql, "%s.", quote_identifier(schema));
@@ -36,12 +54,12 @@ append_call(StringInfo sql, const ValueScope *scope, const char *schema, const c
 	{
 		if (i > 0)
 			appendStringInfoString(sql, ", ");
+		if (args[i].variadic)
+			appendStringInfoString(sql, "VARIADIC ");
 		if (args[i].value < 0)
 			appendStringInfo(sql, "NULL::%s", plshard_remote_type_name(args[i].type));
 		else
-			appendStringInfo(sql, "%s$%d::%s", args[i].variadic ? "VARIADIC " : "",
-							 plshard_param_number(params, args[i].value),
-							 plshard_remote_type_name(scope->values[args[i].value].type));
+			append_param(sql, scope, args[i].value, params, places);
 	}
 	appendStringInfoChar(sql, ')');
 }
@@ -58,7 +76,8 @@ append_result_cast(StringInfo sql, Oid type)
 char *
 plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
 				 const char *schema, const char *name,
-				 int nargs, const RemoteArg *args, TupleDesc columns, List **params)
+				 int nargs, const RemoteArg *args, TupleDesc columns, List **params,
+				 List **places)
 {
 	StringInfoData sql;
 	const char *separator = "";
@@ -69,17 +88,17 @@ plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
 	{
 		case REMOTE_PROCEDURE:
 		case REMOTE_VOID:
-			append_call(&sql, scope, schema, name, nargs, args, params);
+			append_call(&sql, scope, schema, name, nargs, args, params, places);
 			return sql.data;
 
 		case REMOTE_VALUE:
-			append_call(&sql, scope, schema, name, nargs, args, params);
+			append_call(&sql, scope, schema, name, nargs, args, params, places);
 			append_result_cast(&sql, TupleDescAttr(columns, 0)->atttypid);
 			return sql.data;
 
 		case REMOTE_ONE_VALUE:
 			appendStringInfoString(&sql, "COALESCE(");
-			append_call(&sql, scope, schema, name, nargs, args, params);
+			append_call(&sql, scope, schema, name, nargs, args, params, places);
 			append_result_cast(&sql, TupleDescAttr(columns, 0)->atttypid);
 			appendStringInfoChar(&sql, ')');
 			return sql.data;
@@ -109,7 +128,7 @@ plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
 	}
 
 	appendStringInfoString(&sql, " FROM ");
-	append_call(&sql, scope, schema, name, nargs, args, params);
+	append_call(&sql, scope, schema, name, nargs, args, params, places);
 	appendStringInfoString(&sql, " AS r");
 	if (form == REMOTE_RECORDS)
 	{
@@ -125,5 +144,26 @@ plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
 		}
 		appendStringInfoChar(&sql, ')');
 	}
+	return sql.data;
+}
+
+char *
+plshard_copy_sql(const RemoteQuery *query, const RemoteParams *params)
+{
+	StringInfoData sql;
+	const char *rest = query->sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "COPY (");
+	for (int i = 0; i < query->nplaces; i++)
+	{
+		const ParamPlace *place = &query->places[i];
+		const char *value = params->values[place->param];
+
+		appendBinaryStringInfo(&sql, rest, query->sql + place->offset - rest);
+		appendStringInfoString(&sql, value ? quote_literal_cstr(value) : "NULL");
+		rest = query->sql + place->offset + place->length;
+	}
+	appendStringInfo(&sql, "%s) TO STDOUT (FORMAT binary)", rest);
 	return sql.data;
 }

@@ -16,6 +16,14 @@ typedef struct RemoteArg
 	bool		variadic;		/* an array whose elements are the arguments */
 } RemoteArg;
 
+/* Where "$1" stands in a statement. */
+typedef struct ParamPlace
+{
+	int			offset;
+	int			length;
+	int			param;			/* from 0 */
+} ParamPlace;
+
 typedef enum RemoteCallForm
 {
 	REMOTE_PROCEDURE,			/* CALL f(...) */
@@ -31,12 +39,19 @@ typedef enum RemoteCallForm
  * The statement that calls a remote function; schema may be NULL.  "columns"
  * are the wanted ones (one for a value; NULL for the first two forms).  The
  * values that became parameters are appended to *params, an integer list in
- * the order of $1, $2, ...  palloc'd.
+ * the order of $1, $2, ...  A list of the ParamPlaces in the text is made in
+ * *places, unless that is NULL.  palloc'd.
  */
 extern char *plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
 							  const char *schema, const char *name,
 							  int nargs, const RemoteArg *args,
-							  TupleDesc columns, List **params);
+							  TupleDesc columns, List **params, List **places);
+
+/*
+ * The statement that COPYs the rows of a query that has places, in binary, with its
+ * parameters' values, which are text.  palloc'd.
+ */
+extern char *plshard_copy_sql(const RemoteQuery *query, const RemoteParams *params);
 
 /*
  * The body's own statement, with $n::type where it names values; "params" as

@@ -296,6 +296,8 @@ try_read(Execution *e, CallRequest *request)
 void
 plshard_run_read(CallRequest *request, Execution *e)
 {
+	uint64		nrows = 0;
+
 	for (int restarts = 0;; restarts++)
 	{
 		ClusterMap *current = request->map;
@@ -322,8 +324,11 @@ plshard_run_read(CallRequest *request, Execution *e)
 	{
 		if (e->tasks[i].state != TASK_DONE)
 			continue;
+		nrows += e->tasks[i].nrows;
 		plshard_node_seen(e->map, e->tasks[i].node, true);
 		plshard_note_read(e->map, e->tasks[i].shard, e->tasks[i].node);
 	}
+	if (request->sink->query)
+		request->sink->query->last_rows = (double) nrows;
 	plshard_end_execution(e);
 }

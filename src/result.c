@@ -249,10 +249,13 @@ add_column_context(void *arg)
 		errcontext("column \"%s\" of the remote result", column->name);
 }
 
-/* Decodes a row in the current memory context, leaving dropped columns alone. */
-static void
-decode_columns(const RowDecoder *decoder, const int *map, const PGresult *result, int row,
-			   Datum *values, bool *isnull)
+/*
+ * Decodes a row of a result, or one that was copied, in the current memory context,
+ * leaving dropped columns alone.
+ */
+static inline void
+decode_row(const RowDecoder *decoder, const int *map, const PGresult *result, int row,
+		   const WireField *copied, Datum *values, bool *isnull)
 {
 	ColumnDecoder *column = NULL;
 	ErrorContextCallback callback;
@@ -267,11 +270,19 @@ decode_columns(const RowDecoder *decoder, const int *map, const PGresult *result
 		int			attribute = decoder->attributes[i];
 
 		column = &decoder->columns[i];
-		values[attribute] = plshard_decode_column(column, result, row, map ? map[i] : i,
-												  &isnull[attribute]);
+		values[attribute] = copied ?
+			plshard_decode_bytes(column, copied[i].bytes, copied[i].length, &isnull[attribute]) :
+			plshard_decode_column(column, result, row, map ? map[i] : i, &isnull[attribute]);
 	}
 
 	error_context_stack = callback.previous;
+}
+
+static void
+decode_columns(const RowDecoder *decoder, const int *map, const PGresult *result, int row,
+			   Datum *values, bool *isnull)
+{
+	decode_row(decoder, map, result, row, NULL, values, isnull);
 }
 
 /* Makes room for a row; columns are NULL until decoded. */
@@ -375,6 +386,7 @@ plshard_init_single_sink(SingleSink *single, RowDecoder *decoder, RemoteQuery *q
 {
 	single->sink.streaming = false;
 	single->sink.row = single_row;
+	single->sink.copied_row = NULL;
 	single->sink.reset = single_reset;
 	single->sink.describe = single_describe;
 	single->sink.decoder = decoder;
@@ -402,21 +414,42 @@ tuples_describe(RowSink *sink, const PGresult *result)
 	MemoryContextSwitchTo(old_context);
 }
 
-static void
-tuples_row(RowSink *sink, const PGresult *result, int row)
+/* A row of a result, or a copied one. */
+static inline void
+put_row(TupleSink *tuples, const PGresult *result, int row, const WireField *copied)
 {
-	TupleSink  *tuples = (TupleSink *) sink;
 	RowDecoder *decoder = tuples->sink.decoder;
 	MemoryContext old_context;
 
-	Assert(tuples->described);
 	old_context = MemoryContextSwitchTo(tuples->row_context);
-	decode_columns(decoder, tuples->map, result, row, tuples->values, tuples->isnull);
+	decode_row(decoder, tuples->map, result, row, copied, tuples->values, tuples->isnull);
 	if (OidIsValid(decoder->domain))
 		(void) make_composite(decoder, tuples->values, tuples->isnull);
 	tuplestore_putvalues(tuples->store, decoder->desc, tuples->values, tuples->isnull);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextReset(tuples->row_context);
+}
+
+static void
+tuples_row(RowSink *sink, const PGresult *result, int row)
+{
+	Assert(((TupleSink *) sink)->described);
+	put_row((TupleSink *) sink, result, row, NULL);
+}
+
+static void
+tuples_copied_row(RowSink *sink, const WireField *fields)
+{
+	TupleSink  *tuples = (TupleSink *) sink;
+
+	if (tuples->values == NULL)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(tuples->context);
+
+		make_row(tuples->sink.decoder, &tuples->values, &tuples->isnull);
+		MemoryContextSwitchTo(old_context);
+	}
+	put_row(tuples, NULL, 0, fields);
 }
 
 static void
@@ -437,6 +470,7 @@ plshard_init_tuple_sink(TupleSink *tuples, RowDecoder *decoder, RemoteQuery *que
 {
 	tuples->sink.streaming = true;
 	tuples->sink.row = tuples_row;
+	tuples->sink.copied_row = decoder ? tuples_copied_row : NULL;
 	tuples->sink.reset = tuples_reset;
 	tuples->sink.describe = tuples_describe;
 	tuples->sink.decoder = decoder;

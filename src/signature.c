@@ -242,6 +242,7 @@ plshard_read_signature(Signature *signature, PlshardFunction *function, HeapTupl
 
 	memset(signature, 0, sizeof(*signature));
 	signature->is_procedure = proc->prokind == PROKIND_PROCEDURE;
+	signature->rows = proc->prorows;
 	read_arguments(signature, function, proc_tuple, fcinfo, validating, nlets);
 
 	signature->is_record = proc->prorettype == RECORDOID;

@@ -22,6 +22,7 @@ typedef struct Signature
 	Oid		   *types;
 	char	  **names;			/* or NULL */
 	char	   *modes;			/* or NULL: all IN */
+	double		rows;			/* of a set, as declared by ROWS */
 } Signature;
 
 /*

@@ -16,6 +16,7 @@
 #include "node_settings.h"
 #include "node_values.h"
 #include "pump.h"
+#include "query.h"
 #include "remote_error.h"
 #include "remote_xact.h"
 #include "session.h"
@@ -169,6 +170,8 @@ plshard_reset_task(Task *task, TaskState state)
 	task->called = false;
 	task->prepared = false;
 	task->rejected = false;
+	task->settling = false;
+	task->copy_sql = NULL;
 }
 
 bool
@@ -217,6 +220,36 @@ static const RemoteQuery *
 query_of(const Execution *e)
 {
 	return e->one_shot || e->prepares ? e->request->one_shot : e->request->query;
+}
+
+/* Whether a task's rows are to be copied: see copy_rows.h. */
+static bool
+is_copy(const Execution *e, const Task *task)
+{
+	return e->request && e->request->by_copy && e->sink->copied_row &&
+		e->request->query->result_format == 1 &&
+		task->conn->xact_depth == 0 && !reads_in_xact(e) && !task->conn->pooled;
+}
+
+/* The connection must be free.  Settings travel before it, in a batch of their own. */
+static void
+send_copy_task(Execution *e, Task *task)
+{
+	NodeConn   *conn = task->conn;
+
+	conn->writes_in_a_row = 0;
+	task->state = TASK_SENT;
+	task->sent = true;
+	e->watches[find_conn(e, conn)].probe_at = deadline_in(e->map->options.node_timeout);
+	task->settling = plshard_conn_send_settings(conn, path_of(e, task), e->timeout, false, task);
+	if (task->settling)
+	{
+		plshard_conn_send_sync(conn, task);
+		return;
+	}
+	memset(&task->copied, 0, sizeof(task->copied));
+	task->copy_sql = plshard_copy_sql(e->request->query, e->request->targets[task->target].params);
+	plshard_conn_send_copy(conn, task->copy_sql, task, e->function_name);
 }
 
 static void
@@ -400,7 +433,7 @@ where_of(const Execution *e, const Task *task)
 	where.has_shard = task->shard >= 0;
 	if (where.has_shard)
 		where.shard_id = e->map->shards[task->shard].id;
-	where.sql = e->request ? query_of(e)->sql : NULL;
+	where.sql = task->copy_sql ? task->copy_sql : e->request ? query_of(e)->sql : NULL;
 	where.is_call = e->request && e->request->query->is_call;
 	return where;
 }
@@ -443,6 +476,30 @@ plshard_deliver(Execution *e, Task *task, const PGresult *result)
 	{
 		task->nrows++;
 		e->sink->row(e->sink, result, row);
+	}
+	error_context_stack = callback.previous;
+}
+
+/* Gives the rows of a message of COPY to the sink. */
+static void
+deliver_copied(Execution *e, Task *task)
+{
+	int			ncolumns = e->sink->decoder->ncolumns;
+	DeliverErrors errors = {e, task};
+	ErrorContextCallback callback = {
+		.previous = error_context_stack,
+		.callback = deliver_error_callback,
+		.arg = &errors
+	};
+
+	error_context_stack = &callback;
+	if (e->copied_fields == NULL)
+		e->copied_fields = palloc(sizeof(WireField) * (ncolumns + 1));
+	plshard_copy_message(&task->copied, task->conn->copied, task->conn->copied_length);
+	while (plshard_copy_next_row(&task->copied, ncolumns, e->copied_fields))
+	{
+		task->nrows++;
+		e->sink->copied_row(e->sink, e->copied_fields);
 	}
 	error_context_stack = callback.previous;
 }
@@ -531,12 +588,18 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 		case PGRES_COMMAND_OK:
 		case PGRES_TUPLES_OK:
 		case PLSHARD_SOME_ROWS:
+			if (pending->copies)
+				break;			/* the rows have come before */
 			if (pending->kind == PENDING_CALL && task->state == TASK_SENT)
 				call_result(e, task, pending, result);
 			else if (pending->kind == PENDING_XACT && pending->number == ONE_SHOT_COMMIT)
 				task->committed = strcmp(PQcmdStatus(result), "COMMIT") == 0;
 			else if (pending->kind == PENDING_XACT && pending->number == EARLY_PREPARE)
 				task->prepared = strcmp(PQcmdStatus(result), "PREPARE TRANSACTION") == 0;
+			break;
+		case PGRES_COPY_OUT:
+			if (task->state == TASK_SENT)
+				deliver_copied(e, task);
 			break;
 		case PGRES_FATAL_ERROR:
 			task_failed(e, task, pending, result);
@@ -547,6 +610,12 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 				task->state = TASK_NOT_RUN;
 			break;
 		case PGRES_PIPELINE_SYNC:
+			if (task->settling && task->state == TASK_SENT)
+			{
+				task->settling = false;
+				task->state = TASK_READY;
+				break;
+			}
 			if (task->state == TASK_SENT && task->conn->xact_depth > 0 && e->one_shot)
 			{
 				if (!task->committed)
@@ -649,8 +718,10 @@ drive_all(Execution *e)
 			{
 				if (is_other_node(e, task))
 					reject_node(e, task);
-				else
+				else if (!is_copy(e, task))
 					send_task(e, task);
+				else if (task->conn->npending == 0)
+					send_copy_task(e, task);
 			}
 			open |= plshard_task_is_open(task);
 		}

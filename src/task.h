@@ -11,6 +11,7 @@
 
 #include "compat.h"
 #include "connection.h"
+#include "copy_rows.h"
 #include "deadlock.h"
 #include "execute.h"
 #include "nodes/bitmapset.h"
@@ -19,7 +20,7 @@
 
 typedef enum TaskState
 {
-	TASK_READY,					/* to be sent as soon as its connection is up */
+	TASK_READY,					/* to be sent as soon as its connection is up (for COPY: free) */
 	TASK_HELD,					/* waits for its turn to take locks */
 	TASK_SENT,
 	TASK_DONE,
@@ -45,6 +46,9 @@ typedef struct Task
 	uint32		tried;			/* reads: placements that were tried, as bits */
 	Bitmapset  *tried_nodes;	/* RUN ON ANY: nodes that have failed */
 	bool		sent;			/* it has been on its way in this try */
+	bool		settling;		/* only its settings are on their way */
+	const char *copy_sql;		/* sent in place of the query; or NULL */
+	CopyReader	copied;
 	bool		renewed;		/* on a second connection, the first was stale */
 	bool		wait_locks;
 	int			savepoint;		/* see plshard_xact_begin_call */
@@ -100,6 +104,7 @@ typedef struct Execution
 	const char *deadlock;		/* describes the one that this call has to give up for */
 	int64	   *first_ids;		/* of each target's block, or 0; see node_values.c */
 	bool		recording;		/* the results of a call with an id are being kept */
+	WireField  *copied_fields;	/* room for a copied row */
 	bool		expired;		/* the time is over, shards that are missing are skipped */
 	bool		one_shot_refused;	/* the node does not take it as such */
 	bool		one_shot;		/* the call is sent with all that commits it on its only node */

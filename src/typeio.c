@@ -732,6 +732,25 @@ decode_other(ColumnDecoder *decoder, char *bytes, int length)
 	return input(decoder, string);
 }
 
+static inline void
+check_domain(ColumnDecoder *decoder, Datum value, bool isnull)
+{
+	if (decoder->base_type != decoder->type)
+		domain_check(value, isnull, decoder->type, &decoder->domain_cache, decoder->context);
+}
+
+Datum
+plshard_decode_bytes(ColumnDecoder *decoder, char *bytes, int length, bool *isnull)
+{
+	Datum		value = (Datum) 0;
+
+	*isnull = bytes == NULL;
+	if (!*isnull)
+		value = decode_binary(decoder, bytes, length);
+	check_domain(decoder, value, *isnull);
+	return value;
+}
+
 Datum
 plshard_decode_column(ColumnDecoder *decoder, const PGresult *result,
 					  int row, int column, bool *isnull)
@@ -753,7 +772,6 @@ plshard_decode_column(ColumnDecoder *decoder, const PGresult *result,
 			value = decode_binary(decoder, bytes, length);
 	}
 
-	if (decoder->base_type != decoder->type)
-		domain_check(value, *isnull, decoder->type, &decoder->domain_cache, decoder->context);
+	check_domain(decoder, value, *isnull);
 	return value;
 }
