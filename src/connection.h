@@ -177,6 +177,7 @@ typedef enum BuiltinQuery
 	QUERY_CALL_RECORD,
 	QUERY_CALL_REMOVE,
 	QUERY_BEGIN = 50,			/* one for each isolation level and mode */
+	QUERY_BEGIN_WRITE = 70,
 	FIRST_FUNCTION_QUERY = 100
 } BuiltinQuery;
 

@@ -139,6 +139,29 @@ plshard_conn_stays_writable(NodeConn *conn)
 	return conn->read_only != READ_ONLY_ON || ++conn->writes_in_a_row > WRITES_IN_A_ROW;
 }
 
+/* In a batch of its own, since it is for the next transaction. */
+static void
+send_default_read_only(NodeConn *conn, bool may_write, void *owner)
+{
+	if (may_write ? conn->read_only == READ_ONLY_OFF : conn->read_only >= READ_ONLY_SENT)
+		return;
+	plshard_conn_send_plain(conn, may_write ? "SET default_transaction_read_only = off" :
+							"SET default_transaction_read_only = on",
+							PENDING_SETTING, owner, 0, false);
+	plshard_conn_send_sync(conn, NULL);
+	conn->read_only = may_write ? READ_ONLY_OFF : READ_ONLY_SENT;
+	conn->was_writable |= may_write;
+}
+
+bool
+plshard_conn_begins_writable(NodeConn *conn, void *owner)
+{
+	if (conn->pooled || !plshard_conn_stays_writable(conn))
+		return false;
+	send_default_read_only(conn, true, owner);
+	return true;
+}
+
 bool
 plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write, void *owner)
 {
@@ -154,16 +177,8 @@ plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may
 	/* within a transaction it is BEGIN that says so; without one, it is for the next */
 	if (conn->read_only == READ_ONLY_SENT && before == 0)
 		conn->read_only = READ_ONLY_ON; /* an error would have made it unknown */
-	if (conn->xact_depth == 0 &&
-		(may_write ? conn->read_only != READ_ONLY_OFF : conn->read_only < READ_ONLY_SENT))
-	{
-		plshard_conn_send_plain(conn, may_write ? "SET default_transaction_read_only = off" :
-								"SET default_transaction_read_only = on",
-								PENDING_SETTING, owner, 0, false);
-		plshard_conn_send_sync(conn, NULL);
-		conn->read_only = may_write ? READ_ONLY_OFF : READ_ONLY_SENT;
-		conn->was_writable |= may_write;
-	}
+	if (conn->xact_depth == 0)
+		send_default_read_only(conn, may_write, owner);
 	if (conn->timezone != session_timezone)
 	{
 		char	   *sql = psprintf("SET timezone = %s",

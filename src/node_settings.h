@@ -32,6 +32,13 @@ extern bool plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeo
  */
 extern bool plshard_conn_stays_writable(NodeConn *conn);
 
+/*
+ * The same for a write that begins a transaction, which is about to be sent: true where
+ * BEGIN need not say that it writes, since the session's default says so (or will, by a
+ * batch that this sends).
+ */
+extern bool plshard_conn_begins_writable(NodeConn *conn, void *owner);
+
 /* How DateStyle calls the order: DMY. */
 extern const char *plshard_date_order_name(int order);
 

@@ -14,6 +14,7 @@
 #include "commands/tablecmds.h"
 #include "conninfo.h"
 #include "miscadmin.h"
+#include "node_settings.h"
 #include "pipeline.h"
 #include "remote_commit.h"
 #include "remote_xact.h"
@@ -53,6 +54,21 @@ begin_sql(void)
 	return "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 }
 
+static void
+send_begin(NodeConn *conn, bool write, void *owner)
+{
+	uint64		id = QUERY_BEGIN + XactIsoLevel * 4 + XactReadOnly * 2 + XactDeferrable;
+	const char *sql = begin_sql();
+
+	/* without options it is cheaper: each is a setting to be undone */
+	if (write && !IsolationUsesXactSnapshot() && plshard_conn_begins_writable(conn, owner))
+	{
+		id = QUERY_BEGIN_WRITE;
+		sql = "BEGIN";
+	}
+	plshard_conn_send_prepared(conn, id, 0, sql, 0, NULL, NULL, 0, PENDING_XACT, owner, 0, false);
+}
+
 void
 plshard_xact_release_call(NodeConn *conn, void *owner)
 {
@@ -80,6 +96,7 @@ plshard_xact_open(NodeConn *conn, bool write, uint64 call, void *owner)
 	plshard_xact_release_call(conn, owner);
 	if (conn->xact_depth == 0)
 	{
+		send_begin(conn, write, owner);
 		conn->xact_depth = 1;
 		conn->xact_begin_level = level;
 		conn->xact_begin_call = call;
@@ -93,9 +110,6 @@ plshard_xact_open(NodeConn *conn, bool write, uint64 call, void *owner)
 			plshard_conn_forget_settings(conn);
 			conn->statement_timeout = 0;
 		}
-		plshard_conn_send_prepared(conn, QUERY_BEGIN + XactIsoLevel * 4 + XactReadOnly * 2 + XactDeferrable,
-								   0, begin_sql(),
-								   0, NULL, NULL, 0, PENDING_XACT, owner, 0, false);
 	}
 	while (conn->xact_depth < level && conn->state == CONN_READY)
 	{

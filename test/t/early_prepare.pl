@@ -373,6 +373,7 @@ $_->send(q{SELECT act('} . shift(@keys) . q{')}) foreach @busy;
 $c->wait_for('SELECT count(*) = 8 FROM pg_prepared_xacts', on => 2);
 $last->send(q{SET plshard.log_remote_commands = on; SELECT act('} . shift(@keys) . q{')});
 $c->wait_for(q{SELECT count(*) = 9 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}, on => 1);
+$c->wait_for(q{SELECT count(*) = 9 FROM pg_stat_activity WHERE state = 'idle' AND query LIKE 'PREPARE TRANSACTION%'}, on => 2);
 $holder->sql('SELECT pg_advisory_unlock(99)');
 is($_->result->{sqlstate}, undef, 'a call whose other node has prepared') foreach @busy;
 like(shape_of($last->result), qr/^ok, PREPARE, $ordinary$/, '... and one for which no slot was left');
