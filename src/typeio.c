@@ -739,13 +739,27 @@ check_domain(ColumnDecoder *decoder, Datum value, bool isnull)
 		domain_check(value, isnull, decoder->type, &decoder->domain_cache, decoder->context);
 }
 
+/* Short characters or bytes become a value where they are: a header of one byte needs no alignment. */
+static inline bool
+decode_in_place(const ColumnDecoder *decoder, char *bytes, int length, Datum *value)
+{
+	if (length + VARHDRSZ_SHORT > VARATT_SHORT_MAX ||
+		(decoder->method != WIRE_CHARACTERS && decoder->method != WIRE_BYTES))
+		return false;
+	if (decoder->method == WIRE_CHARACTERS)
+		(void) pg_verify_mbstr(GetDatabaseEncoding(), bytes, length, false);
+	SET_VARSIZE_SHORT(bytes - 1, length + VARHDRSZ_SHORT);
+	*value = PointerGetDatum(bytes - 1);
+	return true;
+}
+
 Datum
 plshard_decode_bytes(ColumnDecoder *decoder, char *bytes, int length, bool *isnull)
 {
 	Datum		value = (Datum) 0;
 
 	*isnull = bytes == NULL;
-	if (!*isnull)
+	if (!*isnull && !decode_in_place(decoder, bytes, length, &value))
 		value = decode_binary(decoder, bytes, length);
 	check_domain(decoder, value, *isnull);
 	return value;

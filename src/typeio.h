@@ -147,7 +147,10 @@ extern bool plshard_decoding_can_fail(const ColumnDecoder *decoder, bool *charac
 extern Datum plshard_decode_column(ColumnDecoder *decoder, const PGresult *result,
 								   int row, int column, bool *isnull);
 
-/* The same of a binary value of the decoder's wire type; bytes NULL: of NULL. */
+/*
+ * The same of a binary value of the decoder's wire type; bytes NULL: of NULL.  Lies among
+ * the bytes where it can, and then overwrites the one before them.
+ */
 extern Datum plshard_decode_bytes(ColumnDecoder *decoder, char *bytes, int length, bool *isnull);
 
 #endif							/* PLSHARD_TYPEIO_H */
