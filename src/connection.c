@@ -173,7 +173,9 @@ plshard_conn_get_as(const ClusterMap *map, int node, Oid userid, int slot)
 		dlist_init(&conn->lru);
 	}
 
-	if (conn->state != CONN_READY || conn->xact_depth > 0 || plshard_conn_awaited(conn))
+	/* one in use may have nothing on its way between two COPYs */
+	if (conn->state != CONN_READY || conn->xact_depth > 0 || conn->in_use != 0 ||
+		plshard_conn_awaited(conn))
 		return conn;
 	if (map->options.connection_lifetime > 0 && is_too_old(conn, map))
 		plshard_conn_close(conn);
