@@ -72,6 +72,12 @@ plshard_copy_message(CopyReader *reader, char *data, int length)
 	reader->began = true;
 }
 
+void
+plshard_copy_end(const CopyReader *reader)
+{
+	check(reader->ended);
+}
+
 bool
 plshard_copy_next_row(CopyReader *reader, int nfields, WireField *fields)
 {

@@ -33,4 +33,7 @@ extern void plshard_copy_message(CopyReader *reader, char *data, int length);
  */
 extern bool plshard_copy_next_row(CopyReader *reader, int nfields, WireField *fields);
 
+/* COPY has ended.  Errors: 08P01 where some of it is missing. */
+extern void plshard_copy_end(const CopyReader *reader);
+
 #endif							/* PLSHARD_COPY_ROWS_H */

@@ -231,17 +231,23 @@ is_copy(const Execution *e, const Task *task)
 		task->conn->xact_depth == 0 && !reads_in_xact(e) && !task->conn->pooled;
 }
 
-/* The connection must be free.  Settings travel before it, in a batch of their own. */
+/*
+ * Nobody else may wait for an answer on the connection.  Settings travel before it, in a batch
+ * of their own; a Sync also where what nobody waits for is still on its way.
+ */
 static void
 send_copy_task(Execution *e, Task *task)
 {
 	NodeConn   *conn = task->conn;
+	ConnWatch  *watch = &e->watches[find_conn(e, conn)];
 
 	conn->writes_in_a_row = 0;
 	task->state = TASK_SENT;
 	task->sent = true;
-	e->watches[find_conn(e, conn)].probe_at = deadline_in(e->map->options.node_timeout);
-	task->settling = plshard_conn_send_settings(conn, path_of(e, task), e->timeout, false, task);
+	watch->probe_at = deadline_in(e->map->options.node_timeout);
+	memset(&watch->lock_wait, 0, sizeof(LockWait));
+	task->settling = plshard_conn_send_settings(conn, path_of(e, task), e->timeout, false, task) ||
+		conn->npending > 0;
 	if (task->settling)
 	{
 		plshard_conn_send_sync(conn, task);
@@ -589,8 +595,11 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 		case PGRES_TUPLES_OK:
 		case PLSHARD_SOME_ROWS:
 			if (pending->copies)
-				break;			/* the rows have come before */
-			if (pending->kind == PENDING_CALL && task->state == TASK_SENT)
+			{
+				if (task->state == TASK_SENT)
+					plshard_copy_end(&task->copied);	/* the rows have come before */
+			}
+			else if (pending->kind == PENDING_CALL && task->state == TASK_SENT)
 				call_result(e, task, pending, result);
 			else if (pending->kind == PENDING_XACT && pending->number == ONE_SHOT_COMMIT)
 				task->committed = strcmp(PQcmdStatus(result), "COMMIT") == 0;
@@ -720,7 +729,7 @@ drive_all(Execution *e)
 					reject_node(e, task);
 				else if (!is_copy(e, task))
 					send_task(e, task);
-				else if (task->conn->npending == 0)
+				else if (!plshard_conn_awaited(task->conn))
 					send_copy_task(e, task);
 			}
 			open |= plshard_task_is_open(task);
