@@ -275,6 +275,12 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 				return;
 			}
 		}
+		else if (status == PGRES_COPY_OUT || status == PGRES_COPY_IN || status == PGRES_COPY_BOTH)
+		{
+			/* libpq would give this answer again and again */
+			plshard_conn_set_lost(conn, ERRCODE_PROTOCOL_VIOLATION, "unexpected COPY");
+			return;
+		}
 		else
 		{
 			p->answered = true;
