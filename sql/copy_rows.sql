@@ -329,6 +329,7 @@ CREATE DOMAIN small AS int CHECK (VALUE <= 20000);
 CREATE FUNCTION numbers(n int, bad int) RETURNS TABLE (i int, t text) STABLE ROWS 1000000 LANGUAGE plshard AS $$ CLUSTER 'one'; RUN ON 0; $$;
 CREATE FUNCTION numbers_all(n int, bad int) RETURNS TABLE (i int, t text) STABLE ROWS 1000000 LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON ALL; TARGET numbers; $$;
 CREATE FUNCTION smalls(n int, bad int) RETURNS TABLE (i small, t text) STABLE ROWS 1000000 LANGUAGE plshard AS $$ CLUSTER 'one'; RUN ON 0; TARGET numbers; $$;
+CREATE FUNCTION smalls_all(n int, bad int) RETURNS TABLE (i small, t text) STABLE ROWS 1000000 LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON ALL; TARGET numbers; $$;
 CREATE FUNCTION writes() RETURNS SETOF int STABLE ROWS 1000000 LANGUAGE plshard AS $$ CLUSTER 'one'; RUN ON 0; $$;
 CREATE FUNCTION speaks(n int) RETURNS SETOF int STABLE ROWS 1000000 LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; $$;
 CREATE FUNCTION speaks_between(n int) RETURNS SETOF int STABLE ROWS 1000000 LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; $$;
@@ -345,6 +346,7 @@ SELECT DISTINCT pid(3) = :pid AS same_session;
 SELECT count(*), sum(i) FROM numbers(30000, 0);
 SELECT count(*), sum(i) FROM smalls(20000, 0);
 SELECT count(*), sum(i) FROM smalls(100000, 0);
+SELECT DISTINCT pid(3) = :pid AS same_session;	-- the rest of the rows is not waited for
 SELECT count(*), sum(i) FROM smalls(20001, 0);
 SELECT count(*), sum(i) FROM numbers(30000, 0);
 SELECT count(*), sum(i) FROM smalls(20000, 0);
@@ -361,6 +363,15 @@ BEGIN
 			NULL;
 		END;
 		ASSERT (SELECT count(*) FROM numbers(3000, 0)) = 3000;
+	END LOOP;
+	FOR i IN 1 .. 3 LOOP
+		BEGIN
+			PERFORM count(*) FROM smalls_all(25000, 0);
+			ASSERT false;
+		EXCEPTION WHEN check_violation THEN
+			NULL;
+		END;
+		ASSERT (SELECT count(*) FROM numbers_all(300, 0)) = 2400;
 	END LOOP;
 END $$;
 -- notices

@@ -13,6 +13,7 @@ SELECT plshard.deploy('c', $$
 	CREATE TABLE item (k int PRIMARY KEY, n int);
 	CREATE FUNCTION number(k int) RETURNS int STABLE LANGUAGE sql AS 'SELECT k';
 	CREATE FUNCTION pair(k int) RETURNS pair STABLE LANGUAGE sql AS 'SELECT k, ''b''::text';
+	CREATE FUNCTION numbers(k int, v text) RETURNS SETOF int STABLE LANGUAGE sql AS 'SELECT 4 / (4 - i) * 0 + i FROM generate_series(0, k) i';
 	CREATE FUNCTION fail(k int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RAISE WARNING ''about to''; RAISE ''no %'', k USING DETAIL = repeat(''x'', 1000); END';
 	CREATE PROCEDURE put(k int) LANGUAGE sql AS 'INSERT INTO item VALUES (k % 50, 1) ON CONFLICT ON CONSTRAINT item_pkey DO UPDATE SET n = item.n + 1';
 $$);
@@ -23,6 +24,8 @@ CREATE FUNCTION number_sql(k int) RETURNS numeric STABLE LANGUAGE plshard AS $$ 
 CREATE FUNCTION pair(k int) RETURNS pair STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON hash(k); $$;
 CREATE FUNCTION any_of(k anyarray, e anyelement) RETURNS anyarray STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; SELECT k || e; $$;
 CREATE FUNCTION series(k int) RETURNS SETOF pair STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; SELECT i AS a, repeat('x', i) AS b FROM generate_series(1, 10) i; $$;
+CREATE FUNCTION copied(k int) RETURNS SETOF pair STABLE ROWS 10000 LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; TARGET pair; $$;
+CREATE FUNCTION copied_all(k int, v text) RETURNS SETOF small STABLE ROWS 100000 LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON ALL; TARGET numbers; $$;
 CREATE FUNCTION records(k int) RETURNS SETOF record STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; SELECT i AS a, 'x' AS b FROM generate_series(1, 3) i; $$;
 CREATE FUNCTION all_shards(k int) RETURNS SETOF int STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON ALL; SELECT k; $$;
 CREATE FUNCTION reduced(k int) RETURNS bigint STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; SELECT k AS v, 'x' AS x; REDUCE SELECT sum(v) FROM result; $$;
@@ -74,7 +77,8 @@ END $$;
 \set ECHO none
 SELECT format('CALL measure(%L, %s)', call, :'calls') FROM unnest(ARRAY['SELECT number($1)', 'SELECT number_sql($1)', 'SELECT pair($1)',
 	'SELECT any_of(ARRAY[$1, 1], 2)', 'SELECT count(*) FROM series($1)', 'SELECT series($1)', 'SELECT count(*) FROM records($1) AS r(a int, b text)',
-	'SELECT count(*) FROM all_shards($1)', 'SELECT reduced($1)', 'SELECT count(*) FROM spread(ARRAY[$1, 1, 2, 3], ARRAY[''a'', NULL, ''c'', ''d''])',
+	'SELECT count(*) FROM all_shards($1)', 'SELECT count(*) FROM copied($1)', 'SELECT count(*) FROM copied_all($1 % 3, repeat(''\'', 1000))',
+	'SELECT count(*) FROM copied_all(4 + $1 % 2, ''fail on the node'')', 'SELECT reduced($1)', 'SELECT count(*) FROM spread(ARRAY[$1, 1, 2, 3], ARRAY[''a'', NULL, ''c'', ''d''])',
 	'SELECT count(*) FROM put_all(ARRAY[$1, $1 + 1])', 'SELECT put($1)', 'SELECT put($1), put($1 + 1)', 'CALL put_call($1)', 'DO LANGUAGE plshard $x$ CLUSTER ''c''; READ; RUN ON 0; SELECT 1; $x$',
 	'SELECT fail($1)', 'SELECT put($1), fail($1)', 'SELECT fail_read($1)', 'SELECT count(*) FROM fail_set($1)', 'SELECT count(*) FROM fail_here($1)', 'SELECT fail_key($1)',
 	'SELECT no_row($1)', 'SELECT missing($1)']) WITH ORDINALITY AS c(call, i) ORDER BY i \gexec

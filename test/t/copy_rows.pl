@@ -10,6 +10,7 @@ use lib "$FindBin::RealBin/../perl";
 use PlshardCluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 # What must not wait for a node: more than node_timeout, far less than a test's patience.
 use constant GUARD => 60;
@@ -84,36 +85,45 @@ sub fails
 	return;
 }
 
+my $at_gate = q{FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted};
+
 # Closes a node's gate; opened by ending the session (or with the node).
 sub close_gate
 {
 	my ($i) = @_;
 	my $gate = $c->session(on => $i);
+	$c->wait_for("SELECT count(*) = 0 $at_gate", on => $i);
 	$gate->sql('SELECT pg_advisory_lock(7)');
 	return $gate;
 }
 
-my $at_gate = q{FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted};
+# Whether a session reads some of all shards on n2: not if by chance it has no shard there, and
+# for a while after the node has failed.
+sub reads_there { return $_[0]->sql(q{SELECT count(*) FROM plshard.explain_call('rows_of_c()') WHERE node = 'n2'}) > 0; }
 
-# Sends a query and waits until it is stopped at the gate of a node.
-sub until_stopped
-{
-	my ($s, $query, $i) = @_;
-	$s->send($query);
-	$c->wait_for("SELECT count(*) > 0 $at_gate", on => $i);
-	return;
-}
-
-# A session that reads some shards on n2: each goes to one of two nodes by chance.
 sub reader
 {
 	for (1 .. 20)
 	{
 		my $s = $c->session;
-		return $s if $s->sql(q{SELECT count(*) FROM plshard.explain_call('rows_of_c()') WHERE node = 'n2'}) > 0;
+		return $s if reads_there($s);
 		$s->quit;
 	}
 	die 'no session reads on n2';
+}
+
+# Sends a query and waits until it is stopped at the gate of n2.
+sub until_stopped
+{
+	my ($s, $query) = @_;
+	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		last if reads_there($s);
+		usleep(100_000);
+	}
+	$s->send($query);
+	$c->wait_for("SELECT count(*) > 0 $at_gate", on => 2);
+	return;
 }
 
 my $query = query('rows_of_c');
@@ -125,7 +135,7 @@ is_fine($_->try($query), whole(16), 'a long result') foreach @sessions;
 # A session of the node is ended
 #
 my $gate = close_gate(2);
-until_stopped($s, $query, 2);
+until_stopped($s, $query);
 is($c->sql("SELECT count(pg_terminate_backend(pid)) > 0 $at_gate", on => 2), 't', 'a session on a node is terminated amid a COPY');
 $gate->quit;
 is_fine($s->result, whole(16), 'the read is done again, each row comes once');
@@ -135,7 +145,7 @@ is_fine($s->try($query), whole(16), '... and the next');
 # Cancelled, out of time
 #
 $gate = close_gate(2);
-until_stopped($s, $query, 2);
+until_stopped($s, $query);
 is($c->sql('SELECT pg_cancel_backend(' . $s->pid . ')'), 't', 'a read amid a COPY is cancelled');
 fails($s->result, '57014', '... and ends');
 is_fine($s->try('SELECT count(*) FROM many_c(5000)'), 5000, '... and the session goes on');
@@ -154,7 +164,7 @@ is_fine($s->try($query), whole(16), 'the next read');
 # A node hangs
 #
 $gate = close_gate(2);
-until_stopped($s, $query, 2);
+until_stopped($s, $query);
 $c->freeze(2);
 is_fine($s->result, whole(16), 'a node hangs amid a COPY');
 is_fine($s->try($query), whole(16), '... and before one');
@@ -173,7 +183,7 @@ is_fine($_->try($query), whole(16), 'a node that is back') foreach @sessions;
 # A node dies
 #
 $gate = close_gate(2);
-until_stopped($s, $query, 2);
+until_stopped($s, $query);
 $c->node(2)->stop('immediate');
 is_fine($s->result, whole(16), 'a node dies amid a COPY');
 is_fine($_->try($query), whole(16), '... and before one') foreach @sessions;
@@ -184,7 +194,7 @@ is_fine($_->try($query), whole(16), 'a node that is back') foreach @sessions;
 foreach my $how ('stop', 'freeze')
 {
 	$gate = close_gate(2);
-	until_stopped($s, query('rows_of_one'), 2);
+	until_stopped($s, query('rows_of_one'));
 	$how eq 'stop' ? $c->node(2)->stop('immediate') : $c->freeze(2);
 	fails($s->result, '(08006|57P0[123])', "a node without replicas ($how)");
 	$how eq 'stop' ? $c->node(2)->start : $c->thaw(2);
@@ -192,7 +202,7 @@ foreach my $how ('stop', 'freeze')
 	is_fine($s->try(query('rows_of_one')), whole(8), '... and when it is back');
 
 	$gate = close_gate(2);
-	until_stopped($s, query('rows_left_one'), 2);
+	until_stopped($s, query('rows_left_one'));
 	$how eq 'stop' ? $c->node(2)->stop('immediate') : $c->freeze(2);
 	my $r = $s->result;
 	is_fine($r, whole(6), '... and ON FAILURE SKIP');
@@ -215,5 +225,4 @@ is_fine($s->try('SELECT count(*), sum(i) FROM many_c(1000000)'), '1000000|500000
 cmp_ok(peak($s) - $before, '<', 64 * 1024, '... do not lie in memory');
 
 $_->quit foreach @sessions;
-
 done_testing();
