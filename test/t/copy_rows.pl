@@ -112,15 +112,22 @@ sub reader
 	die 'no session reads on n2';
 }
 
+sub until_there
+{
+	my ($s) = @_;
+	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return if reads_there($s);
+		usleep(100_000);
+	}
+	die 'the session does not read on n2 any more';
+}
+
 # Sends a query and waits until it is stopped at the gate of n2.
 sub until_stopped
 {
 	my ($s, $query) = @_;
-	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		last if reads_there($s);
-		usleep(100_000);
-	}
+	until_there($s);
 	$s->send($query);
 	$c->wait_for("SELECT count(*) > 0 $at_gate", on => 2);
 	return;
@@ -151,9 +158,13 @@ fails($s->result, '57014', '... and ends');
 is_fine($s->try('SELECT count(*) FROM many_c(5000)'), 5000, '... and the session goes on');
 $c->wait_for("SELECT count(*) = 0 $at_gate", on => 2);
 pass('... as the node does not');
+until_there($s);
 fails($s->try("SET statement_timeout = '1 s'; $query"), '57014', 'statement_timeout amid a COPY');
-fails($s->try("BEGIN; SAVEPOINT a; $query"), '57014', '... also behind a savepoint');
+$s->sql('RESET statement_timeout');
+until_there($s);
+fails($s->try("SET statement_timeout = '1 s'; BEGIN; SAVEPOINT a; $query"), '57014', '... also behind a savepoint');
 is_fine($s->try('ROLLBACK TO a; SELECT count(*) FROM many_c(5000); COMMIT; RESET statement_timeout'), 5000, '... and the transaction goes on');
+until_there($s);
 is_fine($s->try(query('rows_in_time_c')), whole(16), 'with a TIMEOUT the other replica answers');
 my @gates = ($gate, map { close_gate($_) } 1, 3, 4);
 fails($s->try(query('rows_in_time_c')), '57014', '... if one does');
@@ -173,6 +184,7 @@ $c->thaw(2);
 $gate->quit;
 
 # it hangs while there is something on its way that nobody waits for: the COMMIT
+until_there($u);
 is_fine($u->try("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM rows_of_c()"), ROWS * 16, 'a read in a transaction');
 $c->freeze(2);
 is_fine($u->try("COMMIT; $query"), whole(16), 'a node hangs before the COMMIT of a read');
