@@ -42,7 +42,7 @@ SELECT plshard.deploy('$cluster', \$ddl\$
 	CREATE FUNCTION rows_of() RETURNS TABLE (shard text, i int, pad text, copied bool) STABLE LANGUAGE sql AS
 		'SELECT shard, gate(i), pad, current_query() ~ ''^COPY'' FROM big';
 	CREATE FUNCTION many(n int) RETURNS TABLE (i int, pad text) STABLE LANGUAGE sql AS
-		'SELECT i, ''some text '' || i FROM generate_series(1, n) i';
+		'SELECT i, repeat(''x'', 100) FROM generate_series(1, n) i';
 \$ddl\$);
 CREATE FUNCTION fill_$cluster() RETURNS SETOF void LANGUAGE plshard AS \$\$
 	CLUSTER '$cluster'; RUN ON ALL; INSERT INTO big SELECT current_schema(), i, repeat('x', 100) FROM generate_series(1, $n) i; \$\$;
