@@ -61,6 +61,8 @@ plshard_find_statement(NodeConn *conn, uint64 id, int64 shard_id)
 {
 	StatementKey key = statement_key(id, shard_id);
 
+	if (conn->statements == NULL)
+		return NULL;			/* the connection was lost while a batch was queued */
 	if (conn->last_found == NULL || memcmp(&conn->last_found->key, &key, sizeof(key)) != 0)
 		conn->last_found = hash_search(conn->statements, &key, HASH_FIND, NULL);
 	return conn->last_found;
