@@ -264,8 +264,10 @@ drop_data(ClusterMap *map)
 	}
 	for (int node = 0; node < map->nnodes; node++)
 	{
-		char	   *command = psprintf("DO $$BEGIN DROP SEQUENCE IF EXISTS %s; DROP TABLE IF EXISTS %s; END$$",
-									   plshard_epoch_sequence(map), plshard_calls_table(map));
+		char	   *epoch = plshard_epoch_sequence(map);
+		char	   *command = psprintf("DO $$BEGIN DROP DOMAIN IF EXISTS %s; DROP SEQUENCE IF EXISTS %s;"
+									   " DROP TABLE IF EXISTS %s; END$$",
+									   epoch, epoch, plshard_calls_table(map));
 
 		target.node = node;
 		target.shard = -1;

@@ -336,6 +336,8 @@ plshard_conn_finish_setup(NodeConn *conn, const PGresult *result)
 	conn->base_path = MemoryContextStrdup(conn->context, PQgetvalue(result, 0, 0));
 	conn->has_schema = PQgetvalue(result, 0, 1)[0] == 't';
 	conn->other_server = PQgetvalue(result, 0, 2)[0] == 'f';	/* not where it is not known */
+	conn->lock_types[0] = atooid(PQgetvalue(result, 0, 3));
+	conn->lock_types[1] = atooid(PQgetvalue(result, 0, 4));
 	plshard_conn_forget_settings(conn);
 	conn->path_shard = PATH_BASE;
 	conn->statement_timeout = 0;

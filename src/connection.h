@@ -124,6 +124,8 @@ typedef struct NodeConn
 	char	   *settled_rows;	/* atomic_commit.c */
 	int			nsettled_rows;
 	bool		same_encoding;	/* the node's database has the encoding of ours */
+	Oid			lock_types[2];	/* of a shard's lock and of the epoch as parameters (write_locks.c);
+								 * 0: the node did not have them when it was connected to */
 	bool		has_schema;		/* the node has the cluster's objects: it is no empty server */
 	bool		other_server;	/* than the one that the node's data was on when it was last known to be complete */
 	DefaultReadOnly read_only;
@@ -197,6 +199,14 @@ extern void plshard_conn_close_others(const ClusterMap *map);
 
 /* Begins to connect: state CONN_CONNECTING, or CONN_LOST with a message.  Throws 2F003. */
 extern void plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node);
+
+/* What was asked when it was made is about to change: it is made anew after the transaction. */
+static inline void
+plshard_conn_outdate(NodeConn *conn)
+{
+	conn->fingerprint = 0;
+	conn->checked_generation = PG_UINT64_MAX;
+}
 
 /* Closes it at once, never waiting; the entry stays, in state CONN_CLOSED. */
 extern void plshard_conn_close(NodeConn *conn);

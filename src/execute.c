@@ -16,7 +16,7 @@ static uint64 next_query_id = FIRST_FUNCTION_QUERY;
 uint64
 plshard_next_query_id(void)
 {
-	return next_query_id++;
+	return next_query_id += 2;
 }
 
 void

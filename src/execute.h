@@ -14,7 +14,8 @@
 /*
  * A remote statement.  It is prepared once for each connection and shard that
  * runs it, under a name derived from "id", which must be unique in the session
- * (plshard_next_query_id) and change whenever the text or a type does.
+ * (plshard_next_query_id) and change whenever the text or a type does; id + 1 is the
+ * same statement with locks among its parameters (write_locks.c).
  */
 typedef struct RemoteQuery
 {

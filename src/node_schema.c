@@ -35,6 +35,8 @@ static const char common_objects[] =
 "		BEGIN\n"
 "			RAISE EXCEPTION 'the cluster has changed' USING ERRCODE = 'PS002';\n"
 "		END $body$;\n"
+"		CREATE DOMAIN plshard_node.shard_lock AS pg_catalog.int8 CONSTRAINT lock_not_taken\n"
+"			CHECK (pg_catalog.pg_try_advisory_xact_lock_shared(VALUE));\n"
 "		GRANT USAGE ON SCHEMA plshard_node TO PUBLIC;\n"
 "		GRANT SELECT, INSERT, DELETE ON plshard_node.transaction TO PUBLIC;\n"
 "		GRANT EXECUTE ON FUNCTION plshard_node.lock_not_taken(),\n"
@@ -105,6 +107,8 @@ static const char cluster_objects[] =
 "	IF pg_catalog.to_regclass(%1$s) IS NULL THEN\n"
 "		CREATE SEQUENCE %2$s;\n"
 "		PERFORM pg_catalog.setval(%1$s, %3$lld);\n"	/* what was never set reads as NULL */
+"		CREATE DOMAIN %2$s AS pg_catalog.int8 CONSTRAINT epoch_is_old\n"
+"			CHECK ((pg_catalog.pg_sequence_last_value(%1$s) OPERATOR(pg_catalog.<=) VALUE) IS TRUE);\n"
 "		GRANT SELECT ON SEQUENCE %2$s TO PUBLIC;\n"
 "		" NOTE_SERVER "\n"
 "	END IF;\n"

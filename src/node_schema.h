@@ -9,6 +9,9 @@
  *   plshard_node."epoch_<cluster id>", a sequence
  *       its last_value is the newest epoch that this node has seen; its comment says which
  *       server has the data (PROTOCOL rule 18)
+ *   plshard_node.shard_lock, and plshard_node."epoch_<cluster id>", domains over bigint
+ *       a parameter of these types takes a shard's lock, and is an epoch that is not old, before
+ *       the statement that has it runs; else it is a check violation (write_locks.c)
  *   plshard_node.lock_not_taken() returns boolean
  *       raises SQLSTATE PS001: a write's lock was not free at once
  *   plshard_node.epoch_is_old() returns boolean

@@ -20,13 +20,13 @@
 /*
  * What is asked and set on every session of ours, in one round trip.  The %s are: whether
  * the node has the cluster's objects (without them it has lost its data), and whether it is the
- * server that it was; the session's key; the order of day, month and year.  Text travels as
- * the same on both sides; nothing is written unless a write says so; a session
- * whose front has gone ends soon, also while it computes.
+ * server that it was; the types of NodeConn.lock_types; the session's key; the order of day,
+ * month and year.  Text travels as the same on both sides; nothing is written unless a
+ * write says so; a session whose front has gone ends soon, also while it computes.
  */
 static const char setup_sql[] =
 "SELECT pg_catalog.current_setting('search_path'), "
-"%s, %s, %s, "
+"%s, %s, %s, %s, "
 "pg_catalog.set_config('default_transaction_read_only', 'on', false), "
 "pg_catalog.set_config('default_transaction_isolation', 'read committed', false), "
 "pg_catalog.set_config('datestyle', 'ISO, %s', false), "
@@ -49,6 +49,7 @@ plshard_conn_setup_command(const NodeConn *conn)
 {
 	const char *has_schema = "true";
 	const char *same_server = "true";
+	const char *types = "NULL, NULL";
 
 	if (conn->epoch_sequence != NULL)
 	{
@@ -57,8 +58,10 @@ plshard_conn_setup_command(const NodeConn *conn)
 		has_schema = psprintf("pg_catalog.to_regclass(%s) IS NOT NULL", sequence);
 		same_server = psprintf("pg_catalog.obj_description(pg_catalog.to_regclass(%s), 'pg_class')"
 							   " OPERATOR(pg_catalog.=) (" PLSHARD_SERVER_SQL ")", sequence);
+		types = psprintf("pg_catalog.to_regtype('plshard_node.shard_lock')::pg_catalog.oid, "
+						 "pg_catalog.to_regtype(%s)::pg_catalog.oid", sequence);
 	}
-	return psprintf(setup_sql, has_schema, same_server, plshard_session_key_sql(false),
+	return psprintf(setup_sql, has_schema, same_server, types, plshard_session_key_sql(false),
 					plshard_date_order_name(DateOrder));
 }
 

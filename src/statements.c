@@ -68,6 +68,13 @@ plshard_find_statement(NodeConn *conn, uint64 id, int64 shard_id)
 	return conn->last_found;
 }
 
+bool
+plshard_has_statement(NodeConn *conn, uint64 id, int64 shard_id)
+{
+	return plshard_find_statement(conn, id, shard_id) != NULL ||
+		(plshard_conn_is_full(conn) && plshard_find_statement(conn, id, NO_SHARD) != NULL);
+}
+
 PreparedStatement *
 plshard_enter_statement(NodeConn *conn, uint64 id, int64 shard_id)
 {

@@ -38,6 +38,9 @@ extern void plshard_init_statements(NodeConn *conn);
 /* NULL where there is none. */
 extern PreparedStatement *plshard_find_statement(NodeConn *conn, uint64 id, int64 shard_id);
 
+/* Whether what is to be sent is prepared already: for its shard, or for those that share one. */
+extern bool plshard_has_statement(NodeConn *conn, uint64 id, int64 shard_id);
+
 /* A new one, with a name, to be prepared. */
 extern PreparedStatement *plshard_enter_statement(NodeConn *conn, uint64 id, int64 shard_id);
 

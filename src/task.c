@@ -27,9 +27,10 @@
 
 #define OTHER_SERVER "the server is not the one that it was: a backup was restored, or a standby server promoted (plshard.accept_node says that nothing is missing)"
 
-/* Pending.number of the COMMIT or PREPARE that travels with a call. */
+/* Pending.number of the COMMIT or PREPARE that travels with a call; of a call with locks. */
 #define ONE_SHOT_COMMIT 1
 #define EARLY_PREPARE 2
+#define CALL_WITH_LOCKS (-1)
 
 static uint64 call_number = 0;
 
@@ -269,6 +270,7 @@ send_task(Execution *e, Task *task)
 	int64		shard_id = path_of(e, task);
 	int			place = find_conn(e, conn);
 	bool		set;
+	bool		with_locks = false;
 
 	if (e->one_shot && e->request->one_shot->returns_text && !conn->same_encoding)
 		e->one_shot = false;
@@ -306,6 +308,7 @@ send_task(Execution *e, Task *task)
 			/* it is about to be so */
 			conn->has_schema = true;
 			conn->other_server = false;
+			plshard_conn_outdate(conn);
 		}
 		if (task->shard < 0 || plshard_is_static(e->map))
 			conn->xact_must_commit = true;
@@ -337,21 +340,24 @@ send_task(Execution *e, Task *task)
 
 	if (e->is_write && !alone && !plshard_is_static(e->map) &&
 		(e->admin ? e->admin[task->target].lock_shard : task->shard >= 0))
-		plshard_send_locks(e, task);
+		with_locks = plshard_send_locks(e, task, e->request ? query_of(e) : NULL);
 	if (e->request && e->request->targets[task->target].recorded)
 		plshard_send_call_fetch(e, task);
 	else if (e->request)
 	{
-		const RemoteQuery *query = query_of(e);
+		RemoteQuery query = *query_of(e);
+		RemoteParams params = *e->request->targets[task->target].params;
 
+		if (with_locks)
+			plshard_add_locks(e, task, &query, &params);
 		if (e->request->call_id)
 			plshard_send_call_lookup(e, task);
 		if (e->is_write && !plshard_is_static(e->map))
 			plshard_send_node_values(e, task);
-		plshard_conn_send_prepared(conn, query->id, shard_id, query->sql, query->nparams,
-								   query->param_types, e->request->targets[task->target].params,
-								   e->map->options.disable_binary ? 0 : query->result_format,
-								   PENDING_CALL, task, 0,
+		plshard_conn_send_prepared(conn, query.id, shard_id, query.sql, query.nparams,
+								   query.param_types, &params,
+								   e->map->options.disable_binary ? 0 : query.result_format,
+								   PENDING_CALL, task, with_locks ? CALL_WITH_LOCKS : 0,
 								   e->sink->streaming && !(e->is_write && task->deliver));
 		if (task->deliver)
 			plshard_conn_pass_notices(conn, e->function_name);
@@ -393,6 +399,7 @@ static void
 task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 {
 	int			sqlstate = plshard_result_sqlstate(error);
+	bool		with_locks = pending->kind == PENDING_CALL && pending->number == CALL_WITH_LOCKS;
 
 	if (task->state != TASK_SENT)
 		return;					/* only the first error tells something */
@@ -400,6 +407,8 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 		task->state = TASK_LOCKED_OUT;
 	else if (pending->kind == PENDING_LOCK && sqlstate == SQLSTATE_EPOCH_IS_OLD)
 		task->state = TASK_OLD_EPOCH;
+	else if (with_locks && plshard_locks_refused(error))
+		task->state = TASK_LOCKED_OUT;	/* that the epoch is old, the statements that wait will say */
 	else if (pending->kind == PENDING_RECORD && sqlstate == SQLSTATE_CALL_IS_KNOWN)
 		task->state = TASK_CALL_KNOWN;
 	else if (sqlstate == ERRCODE_IN_FAILED_SQL_TRANSACTION)
@@ -421,7 +430,7 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 		}
 		if (e->request && task->nrows == 0 && plan_is_stale(pending, error, sqlstate))
 		{
-			plshard_conn_forget_statement(task->conn, query_of(e)->id, path_of(e, task));
+			plshard_conn_forget_statement(task->conn, query_of(e)->id + with_locks, path_of(e, task));
 			/* without a savepoint to go back to it remains an error */
 			if (e->is_write || !task->conn->xact_read_only || task->conn->xact_depth == 0)
 				task->state = TASK_STALE_PLAN;

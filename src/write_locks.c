@@ -7,6 +7,13 @@
  * The statements are prepared for each shard, though their text is the same: they
  * stand behind the switch to the shard's search_path, and PostgreSQL analyzes and
  * plans a prepared statement anew when it meets another path than last time.
+ *
+ * A shard's lock that is only tried, and the epoch, need no statement of their own: they
+ * travel as parameters of the call, of types whose CHECK takes the one and looks at the other.
+ * PostgreSQL reads parameters, in their order, before it looks whether the plan is still good,
+ * and takes the snapshot that the statement runs under after that; so nothing that the call
+ * does, and nothing that it sees, is older than they are.  (In an expression of the
+ * call's own statement they would be younger than its snapshot: see doc/internals.md.)
  */
 #include "postgres.h"
 
@@ -14,6 +21,8 @@
 #include "locks.h"
 #include "pipeline.h"
 #include "port/pg_bswap.h"
+#include "remote_error.h"
+#include "statements.h"
 #include "utils/builtins.h"
 #include "write_locks.h"
 
@@ -129,14 +138,15 @@ wait_for_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 				   1, epoch, PENDING_LOCK);
 }
 
-void
-plshard_send_locks(const Execution *e, Task *task)
+bool
+plshard_send_locks(const Execution *e, Task *task, const RemoteQuery *query)
 {
 	const CallTarget *target = e->request ? &e->request->targets[task->target] : NULL;
 	int64		shard_id = e->map->shards[task->shard].id;
 	uint64		shard_lock = (uint64) plshard_shard_lock_key(e->map, shard_id);
 	uint64		key_lock = 0;
 	LockMode	mode = LOCK_WHOLE_SHARD;
+	bool		with_call;
 
 	if (target != NULL && !e->request->lock_shard)
 	{
@@ -148,8 +158,52 @@ plshard_send_locks(const Execution *e, Task *task)
 			key_lock = (uint64) plshard_key_lock_key(e->map, shard_id, target->key_hash);
 		}
 	}
+
+	/* what is known of a call's id is looked up under the locks, before it */
+	with_call = mode == LOCK_SHARD_SHARED && !task->wait_locks && e->request->call_id == NULL &&
+		OidIsValid(task->conn->lock_types[0]) && OidIsValid(task->conn->lock_types[1]);
 	if (task->wait_locks)
 		wait_for_locks(e, task, mode, shard_id, shard_lock, key_lock);
-	else
+	else if (!with_call || !plshard_has_statement(task->conn, query->id + 1, shard_id))
 		try_locks(e, task, mode, shard_id, shard_lock, key_lock);
+	return with_call;
+}
+
+void
+plshard_add_locks(const Execution *e, const Task *task, RemoteQuery *query, RemoteParams *params)
+{
+	int64		shard_id = e->map->shards[task->shard].id;
+	int			n = query->nparams;
+	Oid		   *types = palloc((n + 2) * sizeof(Oid));
+	const char **values = palloc((n + 2) * sizeof(char *));
+	int		   *lengths = palloc((n + 2) * sizeof(int));
+	int		   *formats = palloc((n + 2) * sizeof(int));
+	uint64	   *bytes = palloc(2 * sizeof(uint64));
+
+	memcpy(types, query->param_types, n * sizeof(Oid));
+	memcpy(values, params->values, n * sizeof(char *));
+	memcpy(lengths, params->lengths, n * sizeof(int));
+	memcpy(formats, params->formats, n * sizeof(int));
+	bytes[0] = pg_hton64((uint64) plshard_shard_lock_key(e->map, shard_id));
+	bytes[1] = pg_hton64((uint64) e->map->epoch);
+	for (int i = 0; i < 2; i++)
+	{
+		types[n + i] = task->conn->lock_types[i];
+		values[n + i] = (char *) &bytes[i];
+		lengths[n + i] = sizeof(uint64);
+		formats[n + i] = 1;
+	}
+	query->id++;
+	query->nparams = n + 2;
+	query->param_types = types;
+	*params = (RemoteParams) {values, lengths, formats};
+}
+
+bool
+plshard_locks_refused(const PGresult *error)
+{
+	const char *schema = PQresultErrorField(error, PG_DIAG_SCHEMA_NAME);
+
+	return plshard_result_sqlstate(error) == ERRCODE_CHECK_VIOLATION &&
+		schema != NULL && strcmp(schema, "plshard_node") == 0;
 }

@@ -10,10 +10,18 @@
 #include "task.h"
 
 /*
- * Queues them for a task; behind the settings of its shard and before its call.
- * Errors
- * come with PENDING_LOCK; see node_schema.h for their SQLSTATEs.
+ * Queues them for a task; behind the settings of its shard and before its call (NULL for
+ * administration).  Errors come with PENDING_LOCK; see node_schema.h for their SQLSTATEs.
+ * True where the call has to take them (plshard_add_locks); then they are queued only if
+ * its statement has to be prepared, which may need what they wait for.
  */
-extern void plshard_send_locks(const Execution *e, Task *task);
+extern bool plshard_send_locks(const Execution *e, Task *task, const RemoteQuery *query);
+
+/* Adds them to a call's parameters: its statement becomes another one.  palloc'd. */
+extern void plshard_add_locks(const Execution *e, const Task *task,
+							  RemoteQuery *query, RemoteParams *params);
+
+/* Whether such a call has failed since a lock was not free, or its epoch is old. */
+extern bool plshard_locks_refused(const PGresult *error);
 
 #endif							/* PLSHARD_WRITE_LOCKS_H */

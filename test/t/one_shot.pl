@@ -264,9 +264,7 @@ is($c->finish($waiting)->{sqlstate}, undef, 'a call waits for the lock of the wh
 $n++;
 
 # the statement that tries the locks reads the epoch only when it has them
-$s->sql('SET plshard.log_remote_commands = on');
-my ($try_sql) = $s->try("SELECT put('try', 1)")->{err} =~ /node n\d: (SELECT CASE WHEN pg_catalog.pg_try_advisory.*)/;
-$n++;
+my ($try_sql) = log_of(q{SELECT put('%k', 1)}) =~ /node n\d: (SELECT CASE WHEN pg_catalog.pg_try_advisory.*)/;
 $try_sql =~ s/plshard_node\.lock_not_taken\(\)/false/;
 $try_sql =~ s/\$1/77/;
 $try_sql =~ s/\$2/0/;
