@@ -16,6 +16,7 @@
 #include "read_history.h"
 #include "remote_xact.h"
 #include "utils/inval.h"
+#include "task_conn.h"
 #include "watch.h"
 
 /* Placements of a shard that a read can go through: bits of Task.tried. */

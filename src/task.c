@@ -22,6 +22,7 @@
 #include "session.h"
 #include "settings.h"
 #include "task.h"
+#include "task_conn.h"
 #include "watch.h"
 #include "write_locks.h"
 
@@ -31,130 +32,6 @@
 #define ONE_SHOT_COMMIT 1
 #define EARLY_PREPARE 2
 #define CALL_WITH_LOCKS (-1)
-
-static uint64 call_number = 0;
-
-/* ---- executions and their connections ---- */
-
-/* The shard whose schema comes first in the search_path; a static cluster has no such schemas. */
-static int64
-path_of(const Execution *e, const Task *task)
-{
-	return task->shard < 0 || plshard_is_static(e->map) ? PATH_BASE : e->map->shards[task->shard].id;
-}
-
-/* Whether reads run in a transaction on the node, for one snapshot. */
-static bool
-reads_in_xact(const Execution *e)
-{
-	return IsolationUsesXactSnapshot() && !e->map->options.autocommit;
-}
-
-void
-plshard_begin_execution(Execution *e, ClusterMap *map)
-{
-	e->map = map;
-	e->number = ++call_number;
-	e->old_epoch_node = -1;
-	e->first_ids = NULL;
-}
-
-void
-plshard_end_execution(Execution *e)
-{
-	for (int i = 0; i < e->nconns; i++)
-		e->conns[i]->in_use = 0;
-	e->nconns = 0;
-}
-
-/* The connection's place among those that are waited for; -1 if it is not. */
-static int
-find_conn(const Execution *e, const NodeConn *conn)
-{
-	for (int i = 0; i < e->nconns; i++)
-	{
-		if (e->conns[i] == conn)
-			return i;
-	}
-	return -1;
-}
-
-static void
-add_conn(Execution *e, NodeConn *conn)
-{
-	if (find_conn(e, conn) >= 0)
-		return;
-	if (e->conns == NULL)
-	{
-		e->conns = e->few_conns;
-		e->watches = e->few_watches;
-		e->conns_size = FEW_CONNS;
-	}
-	if (e->nconns == e->conns_size)
-	{
-		NodeConn  **conns = palloc(e->conns_size * 4 * sizeof(NodeConn *));
-		ConnWatch  *watches = palloc(e->conns_size * 4 * sizeof(ConnWatch));
-
-		memcpy(conns, e->conns, e->nconns * sizeof(NodeConn *));
-		memcpy(watches, e->watches, e->nconns * sizeof(ConnWatch));
-		e->conns = conns;
-		e->watches = watches;
-		e->conns_size *= 4;
-	}
-	e->conns[e->nconns] = conn;
-	memset(&e->watches[e->nconns], 0, sizeof(ConnWatch));
-	e->watches[e->nconns].probe_at = NO_DEADLINE;
-	e->nconns++;
-	conn->in_use = GetCurrentTransactionNestLevel();
-}
-
-/* True where another call, in whose rows we are, is using it. */
-static bool
-taken(const Execution *e, const NodeConn *conn)
-{
-	return conn->in_use != 0 && find_conn(e, conn) < 0;
-}
-
-/*
- * A write, and a read on a node that the transaction already uses, take the
- * connection with the transaction; other reads any that is free.
- */
-void
-plshard_assign_conn(Execution *e, Task *task)
-{
-	NodeConn   *conn = plshard_conn_get(e->map, task->node, 0);
-	const char *node_name = e->map->nodes[task->node].name;
-
-	if (conn->xact_lost)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("this transaction's connection to node \"%s\" was lost", node_name),
-				 errhint("Roll back and try the transaction again.")));
-
-	if (!e->is_write && conn->xact_depth == 0 && !reads_in_xact(e))
-	{
-		int			slots = plshard_max_connections_per_node;
-
-		if (slots > 1)
-			conn = plshard_conn_get(e->map, task->node, task->target % slots);
-		for (int slot = slots; taken(e, conn); slot++)
-			conn = plshard_conn_get(e->map, task->node, slot);
-	}
-	else if (taken(e, conn))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot use node \"%s\" in this transaction while another call is reading from it",
-						node_name)));
-
-	task->conn = conn;
-	if (find_conn(e, conn) < 0 && (plshard_commits_with_call(e, conn) || e->prepares))
-		plshard_conn_look(conn);
-	add_conn(e, conn);
-	if (conn->state == CONN_READY)
-		conn->used_before = true;
-	else if (conn->state == CONN_CLOSED || conn->state == CONN_LOST)
-		plshard_conn_start(conn, e->map, task->node);
-}
 
 void
 plshard_reset_task(Task *task, TaskState state)
@@ -175,47 +52,14 @@ plshard_reset_task(Task *task, TaskState state)
 	task->copy_sql = NULL;
 }
 
-bool
-plshard_renew_conn(Execution *e, Task *task)
-{
-	NodeConn   *conn = task->conn;
-	bool		lost_work = conn->xact_lost;
-
-	if (!conn->used_before || task->renewed ||
-		(lost_work && conn->xact_begin_call != e->number))
-		return false;
-	for (int i = 0; i < e->ntasks; i++)
-	{
-		const Task *other = &e->tasks[i];
-
-		/* it may have been done, and nothing would undo it */
-		if (other->conn == conn && other->state == TASK_LOST && other->sent &&
-			plshard_commits_with_call(e, conn))
-			return false;
-		/* rows of a snapshot that is gone cannot be mixed with a newer one's */
-		if (other->conn == conn && !e->is_write &&
-			(other->nrows > 0 || (lost_work && other->state == TASK_DONE)))
-			return false;
-	}
-
-	conn->xact_lost = false;
-	if (conn->state != CONN_CONNECTING)
-		plshard_conn_start(conn, e->map, task->node);
-	for (int i = 0; i < e->ntasks; i++)
-	{
-		Task	   *other = &e->tasks[i];
-
-		if (other->conn != conn || other->state == TASK_HELD ||
-			(!lost_work && other->state != TASK_LOST && other->state != TASK_READY))
-			continue;
-		plshard_reset_task(other, TASK_READY);
-		other->renewed = true;
-		other->wait_locks = false;
-	}
-	return true;
-}
-
 /* ---- sending ---- */
+
+/* The shard whose schema comes first in the search_path; a static cluster has no such schemas. */
+static int64
+path_of(const Execution *e, const Task *task)
+{
+	return task->shard < 0 || plshard_is_static(e->map) ? PATH_BASE : e->map->shards[task->shard].id;
+}
 
 static const RemoteQuery *
 query_of(const Execution *e)
@@ -229,7 +73,7 @@ is_copy(const Execution *e, const Task *task)
 {
 	return e->request && e->request->by_copy && e->sink->copied_row &&
 		e->request->query->result_format == 1 &&
-		task->conn->xact_depth == 0 && !reads_in_xact(e) && !task->conn->pooled;
+		task->conn->xact_depth == 0 && !plshard_reads_in_xact(e) && !task->conn->pooled;
 }
 
 /*
@@ -240,7 +84,7 @@ static void
 send_copy_task(Execution *e, Task *task)
 {
 	NodeConn   *conn = task->conn;
-	ConnWatch  *watch = &e->watches[find_conn(e, conn)];
+	ConnWatch  *watch = plshard_conn_watch(e, conn);
 
 	conn->writes_in_a_row = 0;
 	task->state = TASK_SENT;
@@ -268,7 +112,7 @@ send_task(Execution *e, Task *task)
 	bool		alone = plshard_writes_alone(e, conn);
 	bool		may_write = alone;
 	int64		shard_id = path_of(e, task);
-	int			place = find_conn(e, conn);
+	ConnWatch  *watch = plshard_conn_watch(e, conn);
 	bool		set;
 	bool		with_locks = false;
 
@@ -279,8 +123,8 @@ send_task(Execution *e, Task *task)
 	task->state = TASK_SENT;
 	task->synced = false;
 	task->sent = true;
-	e->watches[place].probe_at = deadline_in(e->map->options.node_timeout);
-	memset(&e->watches[place].lock_wait, 0, sizeof(LockWait));
+	watch->probe_at = deadline_in(e->map->options.node_timeout);
+	memset(&watch->lock_wait, 0, sizeof(LockWait));
 	if (e->recording)
 	{
 		plshard_send_call_record(e, task);
@@ -313,7 +157,7 @@ send_task(Execution *e, Task *task)
 		if (task->shard < 0 || plshard_is_static(e->map))
 			conn->xact_must_commit = true;
 	}
-	else if (conn->xact_depth > 0 || reads_in_xact(e))
+	else if (conn->xact_depth > 0 || plshard_reads_in_xact(e))
 	{
 		/* a read in a transaction that may write: it may not */
 		plshard_xact_open(conn, false, e->number, task);
@@ -345,8 +189,8 @@ send_task(Execution *e, Task *task)
 		plshard_send_call_fetch(e, task);
 	else if (e->request)
 	{
-		RemoteQuery query = *query_of(e);
-		RemoteParams params = *e->request->targets[task->target].params;
+		const RemoteQuery *query = query_of(e);
+		const RemoteParams *params = e->request->targets[task->target].params;
 
 		if (with_locks)
 			plshard_add_locks(e, task, &query, &params);
@@ -354,9 +198,9 @@ send_task(Execution *e, Task *task)
 			plshard_send_call_lookup(e, task);
 		if (e->is_write && !plshard_is_static(e->map))
 			plshard_send_node_values(e, task);
-		plshard_conn_send_prepared(conn, query.id, shard_id, query.sql, query.nparams,
-								   query.param_types, &params,
-								   e->map->options.disable_binary ? 0 : query.result_format,
+		plshard_conn_send_prepared(conn, query->id, shard_id, query->sql, query->nparams,
+								   query->param_types, params,
+								   e->map->options.disable_binary ? 0 : query->result_format,
 								   PENDING_CALL, task, with_locks ? CALL_WITH_LOCKS : 0,
 								   e->sink->streaming && !(e->is_write && task->deliver));
 		if (task->deliver)

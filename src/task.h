@@ -138,20 +138,11 @@ plshard_commits_with_call(const Execution *e, const NodeConn *conn)
 	return e->one_shot || plshard_writes_alone(e, conn);
 }
 
-/* Prepares an execution; is_write and what is to be sent are filled in by the caller. */
-extern void plshard_begin_execution(Execution *e, ClusterMap *map);
-
-/* Lets go of the connections: calls within the rows of this one may use them. */
-extern void plshard_end_execution(Execution *e);
-
 /* Errors: 55000 where a shard has no active placement. */
 extern void plshard_check_active(const ClusterMap *map, int shard);
 
 /* Puts the targets of a call on a newer map: shards are found again by their ids. */
 extern void plshard_move_to_map(CallRequest *request, ClusterMap *map);
-
-/* Gives a task its connection.  Errors: 08006, 0A000 where it cannot have one. */
-extern void plshard_assign_conn(Execution *e, Task *task);
 
 /* As if it had never run. */
 extern void plshard_reset_task(Task *task, TaskState state);
@@ -168,14 +159,6 @@ extern void plshard_deliver(Execution *e, Task *task, const PGresult *result);
 /* Throws what a task has failed with: the node's error, or that it is out of reach. */
 pg_noreturn extern void plshard_throw_task_error(const Execution *e, const Task *task);
 pg_noreturn extern void plshard_throw_lost(const Execution *e, const Task *task, const char *hint);
-
-/*
- * A lost connection that had been idle since an earlier call, with no work of
- * the transaction's in it but this call's: the node may have closed it, which
- * says nothing.  Connects anew and makes its tasks run again; false where that
- * does not apply.
- */
-extern bool plshard_renew_conn(Execution *e, Task *task);
 
 /* Whether something of a task is still to come. */
 static inline bool

@@ -21,6 +21,7 @@
 #include "session.h"
 #include "settings.h"
 #include "utils/inval.h"
+#include "task_conn.h"
 #include "watch.h"
 #include "write.h"
 

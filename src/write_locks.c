@@ -170,20 +170,23 @@ plshard_send_locks(const Execution *e, Task *task, const RemoteQuery *query)
 }
 
 void
-plshard_add_locks(const Execution *e, const Task *task, RemoteQuery *query, RemoteParams *params)
+plshard_add_locks(const Execution *e, const Task *task, const RemoteQuery **query,
+				  const RemoteParams **params)
 {
+	RemoteQuery *locked = palloc(sizeof(RemoteQuery));
+	RemoteParams *locked_params = palloc(sizeof(RemoteParams));
 	int64		shard_id = e->map->shards[task->shard].id;
-	int			n = query->nparams;
+	int			n = (*query)->nparams;
 	Oid		   *types = palloc((n + 2) * sizeof(Oid));
 	const char **values = palloc((n + 2) * sizeof(char *));
 	int		   *lengths = palloc((n + 2) * sizeof(int));
 	int		   *formats = palloc((n + 2) * sizeof(int));
 	uint64	   *bytes = palloc(2 * sizeof(uint64));
 
-	memcpy(types, query->param_types, n * sizeof(Oid));
-	memcpy(values, params->values, n * sizeof(char *));
-	memcpy(lengths, params->lengths, n * sizeof(int));
-	memcpy(formats, params->formats, n * sizeof(int));
+	memcpy(types, (*query)->param_types, n * sizeof(Oid));
+	memcpy(values, (*params)->values, n * sizeof(char *));
+	memcpy(lengths, (*params)->lengths, n * sizeof(int));
+	memcpy(formats, (*params)->formats, n * sizeof(int));
 	bytes[0] = pg_hton64((uint64) plshard_shard_lock_key(e->map, shard_id));
 	bytes[1] = pg_hton64((uint64) e->map->epoch);
 	for (int i = 0; i < 2; i++)
@@ -193,10 +196,13 @@ plshard_add_locks(const Execution *e, const Task *task, RemoteQuery *query, Remo
 		lengths[n + i] = sizeof(uint64);
 		formats[n + i] = 1;
 	}
-	query->id++;
-	query->nparams = n + 2;
-	query->param_types = types;
-	*params = (RemoteParams) {values, lengths, formats};
+	*locked = **query;
+	locked->id++;
+	locked->nparams = n + 2;
+	locked->param_types = types;
+	*query = locked;
+	*locked_params = (RemoteParams) {values, lengths, formats};
+	*params = locked_params;
 }
 
 bool

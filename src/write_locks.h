@@ -19,7 +19,7 @@ extern bool plshard_send_locks(const Execution *e, Task *task, const RemoteQuery
 
 /* Adds them to a call's parameters: its statement becomes another one.  palloc'd. */
 extern void plshard_add_locks(const Execution *e, const Task *task,
-							  RemoteQuery *query, RemoteParams *params);
+							  const RemoteQuery **query, const RemoteParams **params);
 
 /* Whether such a call has failed since a lock was not free, or its epoch is old. */
 extern bool plshard_locks_refused(const PGresult *error);
