@@ -325,7 +325,7 @@ plshard_conn_begin_setup(NodeConn *conn)
 void
 plshard_conn_finish_setup(NodeConn *conn, const PGresult *result)
 {
-	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 || PQnfields(result) < 5)
 	{
 		plshard_conn_set_lost(conn, plshard_result_sqlstate(result),
 							  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) ?

@@ -12,7 +12,7 @@
 /* Rows of a shard from which on COPY is faster: it must be planned, and asked for by itself. */
 #define LONG_RESULT 2000
 
-static const char signature[11] = "PGCOPY\n\377\r\n\0";
+static const char signature[] = {'P', 'G', 'C', 'O', 'P', 'Y', '\n', '\377', '\r', '\n', '\0'};
 
 bool
 plshard_expects_long_result(const RemoteQuery *query, int ntargets)

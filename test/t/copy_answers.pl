@@ -74,7 +74,7 @@ my %others = (
 # Answers what a client has sent.
 sub answer
 {
-	my ($type, $body, $setup) = @_;
+	my ($type, $body, $setup) = @_;		# $setup: how many columns the session's set-up has
 	return message('1', '') if $type eq 'P';
 	return message('2', '') if $type eq 'B';
 	return message('Z', 'I') if $type eq 'S';
@@ -84,8 +84,8 @@ sub answer
 		return ($others{$how} // message('H', pack('C n n', 1, 1, 1)) . join('', map { message('d', $_) } @{ $copied{$how} }) .
 			  message('c', '') . message('C', "COPY 1\0")) . message('Z', 'I');
 	}
-	return message('T', pack('n', 3) . substr($columns, 2) x 3) if $type eq 'D' && $setup;
-	return message('D', pack('n', 3) . pack('N', 1) . 'p' . (pack('N', 1) . 't') x 2) . message('C', "SELECT 1\0") if $type eq 'E' && $setup;
+	return message('T', pack('n', $setup) . substr($columns, 2) x $setup) if $type eq 'D' && $setup;
+	return message('D', pack('n', $setup) . (pack('N', 1) . 't') x $setup) . message('C', "SELECT 1\0") if $type eq 'E' && $setup;
 	return message('n', '') if $type eq 'D';
 	return message('C', "SET\0") if $type eq 'E';
 	return '';
@@ -115,7 +115,7 @@ if ($liar == 0)
 		{
 			my ($type, $length) = unpack('A N', $head);
 			my $body = $length > 4 ? take($client, $length - 4) : '';
-			$setup = $body =~ /current_setting/ if $type eq 'P';
+			$setup = $body =~ /current_setting/ ? ($start =~ /short/ ? 3 : 5) : 0 if $type eq 'P';
 			$plain = $body =~ /plain_lie/ if $type eq 'P';
 			my ($how) = $type eq 'B' && $plain ? $body =~ /(copy \w+)/ : ();
 			syswrite($client, defined $how ? message('2', '') . $others{$how} : answer($type, $body, $setup));
@@ -132,6 +132,8 @@ END
 
 $c->sql(<<"SQL");
 CREATE SERVER liar FOREIGN DATA WRAPPER plshard OPTIONS (p0 'host=$dir port=1 dbname=postgres sslmode=disable gssencmode=disable', node_timeout '1 min');
+CREATE SERVER short FOREIGN DATA WRAPPER plshard OPTIONS (p0 'host=$dir port=1 dbname=short sslmode=disable gssencmode=disable', node_timeout '1 min');
+CREATE FUNCTION short() RETURNS text LANGUAGE plshard STABLE AS \$\$ CLUSTER 'short'; \$\$;
 CREATE FUNCTION lie(how text) RETURNS SETOF text LANGUAGE plshard STABLE ROWS 1000000 AS \$\$ CLUSTER 'liar'; \$\$;
 CREATE FUNCTION plain_lie(how text) RETURNS SETOF text LANGUAGE plshard STABLE AS \$\$ CLUSTER 'liar'; \$\$;
 CREATE FUNCTION void_lie(how text) RETURNS void LANGUAGE plshard STABLE AS \$\$ CLUSTER 'liar'; TARGET plain_lie; \$\$;
@@ -150,6 +152,7 @@ foreach my $how ('copy in', 'copy out', 'copy both')
 	fails($s->try("SELECT void_lie('$how')"), '08P01', "... nor here");
 }
 is_fine($s->try("SELECT lie('rows')"), "x\nx\nx\nx", 'what COPY sends');
+fails($s->try('SELECT short()'), '08006', 'not all that a new session asks for');
 $s->quit;
 
 done_testing();
