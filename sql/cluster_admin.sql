@@ -55,8 +55,8 @@ SELECT cluster, epoch FROM plshard.clusters;
 
 -- deploy
 \set VERBOSITY default
-SELECT plshard.deploy('admin', 'CREATE TABLE t (a int PRIMARY KEY, b text); -- a comment
-	CREATE INDEX ON t (b) ;
+SELECT plshard.deploy('admin', 'CREATE TABLE t (a int PRIMARY KEY, b text); CREATE INDEX ON -- a comment
+	t (b) ;
 	INSERT INTO t VALUES (1, ''x;y'');');
 SELECT plshard.deploy('admin', 'CREATE TABLE t (a int');
 SELECT plshard.deploy('admin', E'CREATE TABLE u (a int);\nCREATE TABEL v (a int)');

@@ -105,8 +105,10 @@ sub take
 my $liar = fork // die "cannot fork: $!";
 if ($liar == 0)
 {
-	while (my $client = $listener->accept)
+	$SIG{CHLD} = 'IGNORE';
+	for (;;)
 	{
+		my $client = $listener->accept or next;		# a child may have ended
 		next if fork;
 		my $start = take($client, unpack('N', take($client, 4)) - 4);
 		my ($setup, $plain);
