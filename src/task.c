@@ -300,6 +300,7 @@ where_of(const Execution *e, const Task *task)
 /* What is wrong with a result is said with the place that it came from. */
 typedef struct DeliverErrors
 {
+	ErrorContextCallback callback;
 	const Execution *execution;
 	const Task *task;
 } DeliverErrors;
@@ -313,18 +314,24 @@ deliver_error_callback(void *arg)
 	plshard_remote_errcontext(&where);
 }
 
+static void
+begin_delivery(DeliverErrors *errors, const Execution *e, const Task *task)
+{
+	errors->callback.previous = error_context_stack;
+	errors->callback.callback = deliver_error_callback;
+	errors->callback.arg = errors;
+	errors->execution = e;
+	errors->task = task;
+	error_context_stack = &errors->callback;
+}
+
 void
 plshard_deliver(Execution *e, Task *task, const PGresult *result)
 {
 	int			nrows = PQntuples(result);
-	DeliverErrors errors = {e, task};
-	ErrorContextCallback callback = {
-		.previous = error_context_stack,
-		.callback = deliver_error_callback,
-		.arg = &errors
-	};
+	DeliverErrors errors;
 
-	error_context_stack = &callback;
+	begin_delivery(&errors, e, task);
 	if (!task->described)
 	{
 		task->described = true;
@@ -336,7 +343,7 @@ plshard_deliver(Execution *e, Task *task, const PGresult *result)
 		task->nrows++;
 		e->sink->row(e->sink, result, row);
 	}
-	error_context_stack = callback.previous;
+	error_context_stack = errors.callback.previous;
 }
 
 /* Gives the rows of a message of COPY to the sink. */
@@ -344,14 +351,9 @@ static void
 deliver_copied(Execution *e, Task *task)
 {
 	int			ncolumns = e->sink->decoder->ncolumns;
-	DeliverErrors errors = {e, task};
-	ErrorContextCallback callback = {
-		.previous = error_context_stack,
-		.callback = deliver_error_callback,
-		.arg = &errors
-	};
+	DeliverErrors errors;
 
-	error_context_stack = &callback;
+	begin_delivery(&errors, e, task);
 	if (e->copied_fields == NULL)
 		e->copied_fields = palloc(sizeof(WireField) * (ncolumns + 1));
 	plshard_copy_message(&task->copied, task->conn->copied, task->conn->copied_length);
@@ -360,7 +362,7 @@ deliver_copied(Execution *e, Task *task)
 		task->nrows++;
 		e->sink->copied_row(e->sink, e->copied_fields);
 	}
-	error_context_stack = callback.previous;
+	error_context_stack = errors.callback.previous;
 }
 
 /* Adds some rows of a result to those that are kept. */

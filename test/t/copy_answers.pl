@@ -7,32 +7,12 @@ use warnings;
 use FindBin;
 use IO::Socket::UNIX;
 use lib "$FindBin::RealBin/../perl";
+use PlshardChecks;
 use PlshardCluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# Far less than a test's patience.
-use constant GUARD => 60;
-
 my $c = PlshardCluster->new(nodes => 0, define => 0);
-
-sub is_fine
-{
-	my ($r, $out, $name) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	is(defined $r->{sqlstate} ? $r->{err} : $r->{out}, $out, $name);
-	cmp_ok($r->{seconds}, '<', GUARD, '... in time');
-	return;
-}
-
-sub fails
-{
-	my ($r, $sqlstate, $name) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	like($r->{sqlstate} // 'none', qr/^$sqlstate$/, $name) or diag $r->{err};
-	cmp_ok($r->{seconds}, '<', GUARD, '... in time');
-	return;
-}
 
 my $dir = PostgreSQL::Test::Utils::tempdir_short();
 my $listener = IO::Socket::UNIX->new(Local => "$dir/.s.PGSQL.1", Listen => 5) or die "cannot listen: $!";

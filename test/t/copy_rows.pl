@@ -7,13 +7,11 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
+use PlshardChecks;
 use PlshardCluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
-
-# What must not wait for a node: more than node_timeout, far less than a test's patience.
-use constant GUARD => 60;
 
 use constant ROWS => 4000;		# of each shard
 
@@ -65,24 +63,6 @@ sub whole
 {
 	my ($shards) = @_;
 	return join '|', ROWS * $shards, ROWS * $shards, ROWS * (ROWS + 1) / 2 * $shards, 100 * ROWS * $shards, 't';
-}
-
-sub is_fine
-{
-	my ($r, $out, $name) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	is(defined $r->{sqlstate} ? $r->{err} : $r->{out}, $out, $name);
-	cmp_ok($r->{seconds}, '<', GUARD, '... in time');
-	return;
-}
-
-sub fails
-{
-	my ($r, $sqlstate, $name) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	like($r->{sqlstate} // 'none', qr/^$sqlstate$/, $name) or diag $r->{err};
-	cmp_ok($r->{seconds}, '<', GUARD, '... in time');
-	return;
 }
 
 my $at_gate = q{FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted};

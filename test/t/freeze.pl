@@ -6,14 +6,12 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
+use PlshardChecks;
 use PlshardCluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 # Seconds after which something is taken to hang: far above every time-out here,
-# since the machine may be slow.
-use constant GUARD => 20;
-
 my $c = PlshardCluster->new(nodes => 4, shards => 16, replicas => 2);
 $c->sample;
 $c->sql(q{SELECT count(put('k' || i, i)) FROM generate_series(1, 200) AS i});
@@ -29,26 +27,6 @@ sub states_are
 	my ($state, $name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	is_deeply($c->states, { (map { ("n$_" => 'active:8') } 1, 3, 4), n2 => "$state:8" }, $name);
-	return;
-}
-
-# A result without an error, in time.
-sub is_fine
-{
-	my ($r, $out, $name) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	is(defined $r->{sqlstate} ? $r->{err} : $r->{out}, $out, $name);
-	cmp_ok($r->{seconds}, '<', GUARD, '... in time');
-	return;
-}
-
-# A result with this error, in time.
-sub fails
-{
-	my ($r, $sqlstate, $name) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	is($r->{sqlstate}, $sqlstate, $name) or diag $r->{err};
-	cmp_ok($r->{seconds}, '<', GUARD, '... in time');
 	return;
 }
 
