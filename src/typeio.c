@@ -11,6 +11,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "characters.h"
 #include "compat.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -642,40 +643,10 @@ receive(FmgrInfo *function, Oid param, int32 typmod, bool converts, char *bytes,
 	return value;
 }
 
-/* Seven-bit characters and no zero: these are valid in every server encoding. */
-static inline bool
-is_ascii(const char *bytes, int length)
-{
-	const uint64 ones = UINT64CONST(0x0101010101010101);
-	const uint64 high_bits = ones << 7;
-
-	for (; length >= (int) sizeof(uint64); bytes += sizeof(uint64), length -= sizeof(uint64))
-	{
-		uint64		word;
-
-		memcpy(&word, bytes, sizeof(word));
-		if ((word | (word - ones)) & high_bits)
-			return false;		/* a bit that is set, or that a zero has borrowed */
-	}
-	for (; length > 0; bytes++, length--)
-	{
-		if (*bytes == 0 || IS_HIGHBIT_SET(*bytes))
-			return false;
-	}
-	return true;
-}
-
-static inline void
-verify_characters(const char *bytes, int length)
-{
-	if (!is_ascii(bytes, length))
-		(void) pg_verify_mbstr(GetDatabaseEncoding(), bytes, length, false);
-}
-
 static Datum
 decode_characters(const char *bytes, int length)
 {
-	verify_characters(bytes, length);
+	plshard_verify_characters(bytes, length);
 	return PointerGetDatum(cstring_to_text_with_len(bytes, length));
 }
 
@@ -742,7 +713,7 @@ decode_text(ColumnDecoder *decoder, char *string, int length)
 {
 	if (decoder->method == WIRE_CHARACTERS)
 		return decode_characters(string, length);
-	verify_characters(string, length);
+	plshard_verify_characters(string, length);
 	return input(decoder, string);
 }
 
@@ -777,7 +748,7 @@ decode_in_place(const ColumnDecoder *decoder, char *bytes, int length, Datum *va
 		(decoder->method != WIRE_CHARACTERS && decoder->method != WIRE_BYTES))
 		return false;
 	if (decoder->method == WIRE_CHARACTERS)
-		verify_characters(bytes, length);
+		plshard_verify_characters(bytes, length);
 	SET_VARSIZE_SHORT(bytes - 1, length + VARHDRSZ_SHORT);
 	*value = PointerGetDatum(bytes - 1);
 	return true;

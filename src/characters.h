@@ -1,0 +1,44 @@
+/*
+ * characters.h
+ *
+ * Whether bytes that have come from a node are characters.
+ */
+#ifndef PLSHARD_CHARACTERS_H
+#define PLSHARD_CHARACTERS_H
+
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+
+/* Seven-bit characters and no zero: these are valid in every server encoding. */
+static inline bool
+is_ascii(const char *bytes, int length)
+{
+	const uint64 ones = UINT64CONST(0x0101010101010101);
+	const uint64 high_bits = ones << 7;
+
+	for (; length >= (int) sizeof(uint64); bytes += sizeof(uint64), length -= sizeof(uint64))
+	{
+		uint64		word;
+
+		memcpy(&word, bytes, sizeof(word));
+		if ((word | (word - ones)) & high_bits)
+			return false;		/* a bit that is set, or that a zero has borrowed */
+	}
+	for (; length > 0; bytes++, length--)
+	{
+		if (*bytes == 0 || IS_HIGHBIT_SET(*bytes))
+			return false;
+	}
+	return true;
+}
+
+/* Throws 22021 where the bytes are no characters of the database's encoding. */
+static inline void
+plshard_verify_characters(const char *bytes, int length)
+{
+	if (!is_ascii(bytes, length))
+		(void) pg_verify_mbstr(GetDatabaseEncoding(), bytes, length, false);
+}
+
+#endif							/* PLSHARD_CHARACTERS_H */
