@@ -16,7 +16,7 @@ DATA = plshard--0.1.0.sql
 
 # "top" is where this file is: also right with make -f ../Makefile VPATH=..
 top := $(dir $(firstword $(MAKEFILE_LIST)))
-OBJS = $(patsubst $(top)%.c,%.o,$(sort $(wildcard $(top)src/*.c))) parser/gram.o parser/scan.o
+OBJS = $(patsubst $(top)%.c,%.o,$(sort $(wildcard $(top)src/*.c $(top)src/*/*.c))) parser/gram.o parser/scan.o
 
 REGRESS = $(patsubst $(top)sql/%.sql,%,$(sort $(wildcard $(top)sql/*.sql)))
 REGRESS_OPTS = --load-extension=plshard
@@ -55,7 +55,7 @@ ifneq ($(wildcard $(PGXS)),)
 
 # PostgreSQL's headers are not ours to warn about: hence -isystem.
 PG_CPPFLAGS = -I$(top)src -I$(top)parser -isystem $(shell $(PG_CONFIG) --includedir) -isystem $(shell $(PG_CONFIG) --includedir-server)
-# Points at which tests end or stop a session (src/inject.h); never in a build to use.
+# Points at which tests end or stop a session (src/base/inject.h); never in a build to use.
 ifdef INJECTION
 PG_CPPFLAGS += -DPLSHARD_INJECTION
 endif

@@ -8,12 +8,12 @@
  */
 #include "postgres.h"
 
-#include "call_id.h"
-#include "cluster.h"
+#include "base/settings.h"
+#include "call/call_id.h"
+#include "cluster/cluster.h"
 #include "fmgr.h"
-#include "recovery_worker.h"
-#include "remote_xact.h"
-#include "settings.h"
+#include "recovery/recovery_worker.h"
+#include "transaction/remote_xact.h"
 
 PG_MODULE_MAGIC;
 

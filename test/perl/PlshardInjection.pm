@@ -15,7 +15,7 @@ PlshardInjection - transactions that meet their fate at a step of their commit
   $i->check('killed at committed', 2, 'present', PlshardInjection::told($result), @keys);
 
 Clusters c1, c2 and c3, with as many replicas, are on the same four nodes. The module
-must be built with injection (src/inject.h).
+must be built with injection (src/base/inject.h).
 
 =cut
 

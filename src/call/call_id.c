@@ -1,0 +1,504 @@
+/*
+ * call_id.c
+ *
+ * What is kept of calls with an id, in table plshard_node."calls_<cluster id>" of the
+ * nodes (node_schema.h), and the statements that write and read it.  All are sent
+ * under the locks of the call, so that a repetition waits for the first one and then
+ * sees what it has left; each is a statement of its own, with a snapshot of its own.
+ *
+ * A record is the primary's result, column by column and row by row, and the same
+ * bytes on all replicas.  Times are the front's, also the same on all of them.
+ *
+ * Which ids this transaction has used is in TopTransactionContext; everything else is
+ * allocated in the call's context.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/settings.h"
+#include "call/call_id.h"
+#include "catalog/pg_type_d.h"
+#include "cluster/node_schema.h"
+#include "common/cryptohash.h"
+#include "connection/pipeline.h"
+#include "connection/session.h"
+#include "language/route.h"
+#include "lib/stringinfo.h"
+#include "libpq/pqformat.h"
+#include "mb/pg_wchar.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "port/pg_bswap.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* The layout of records. */
+#define RECORD_VERSION 1
+
+/* Bytes that a record may have. */
+#define MAX_RECORD (1024 * 1024)
+
+/*
+ * Seconds for which a record stays after it has expired, since fronts' clocks differ;
+ * and how many of the older ones a call removes.
+ */
+#define GRACE 3600
+#define REMOVED_AT_ONCE "100"
+
+#define OF_CALL "shard_id = $1 AND call_id = $2 AND function = $3 AND role = current_user"
+
+static const char lookup_sql[] =
+"SELECT CASE WHEN EXISTS (SELECT FROM %s WHERE " OF_CALL " AND expires > $4)"
+" THEN plshard_node.call_is_known() ELSE true END";
+static const char fetch_sql[] =
+"SELECT arguments, result FROM %s WHERE " OF_CALL " AND expires > $4";
+static const char record_sql[] =
+"WITH recorded AS (INSERT INTO %s AS known (shard_id, call_id, function, role, arguments, result, expires)"
+" VALUES ($1, $2, $3, current_user, $5, $6, $7)"
+" ON CONFLICT (shard_id, call_id, function, role) DO UPDATE"
+" SET arguments = excluded.arguments, result = excluded.result, expires = excluded.expires"
+" WHERE known.expires <= $4 RETURNING true)"
+" SELECT CASE WHEN EXISTS (SELECT FROM recorded) THEN true ELSE plshard_node.call_is_known() END";
+static const char remove_sql[] =
+"DELETE FROM %s WHERE ctid = ANY (ARRAY(SELECT ctid FROM %s"
+" WHERE shard_id = $1 AND expires < $2 ORDER BY expires LIMIT " REMOVED_AT_ONCE
+" FOR UPDATE SKIP LOCKED))";
+
+/* ---- the ids that this transaction has used ---- */
+
+typedef struct UsedId
+{
+	struct UsedId *next;
+	int			level;			/* nesting level of the transaction */
+	const char *id;
+	const char *function;
+	uint8		arguments[PG_SHA256_DIGEST_LENGTH];
+} UsedId;
+
+static UsedId *used_ids = NULL;
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		used_ids = NULL;
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	/* newer ones stand first, and are not of a lower level */
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		while (used_ids != NULL && used_ids->level >= level)
+			used_ids = used_ids->next;
+	}
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		for (UsedId *used = used_ids; used != NULL && used->level >= level; used = used->next)
+			used->level = level - 1;
+	}
+}
+
+void
+plshard_call_id_init(void)
+{
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+}
+
+static void
+throw_other_arguments(const CallId *call_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s was called with other arguments under the id \"%s\"",
+					call_id->name, call_id->id),
+			 errhint("Give each call of a function an id of its own; repeat a call with the same arguments.")));
+}
+
+/* Arguments may lead to another shard, where nothing is known of the first call. */
+static void
+note_use(const CallId *call_id)
+{
+	MemoryContext old;
+	UsedId	   *used;
+
+	for (used = used_ids; used != NULL; used = used->next)
+	{
+		if (strcmp(used->id, call_id->id) != 0 || strcmp(used->function, call_id->function) != 0)
+			continue;
+		if (memcmp(used->arguments, call_id->arguments, PG_SHA256_DIGEST_LENGTH) != 0)
+			throw_other_arguments(call_id);
+		return;
+	}
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	used = palloc(sizeof(UsedId));
+	used->id = pstrdup(call_id->id);
+	used->function = pstrdup(call_id->function);
+	MemoryContextSwitchTo(old);
+	memcpy(used->arguments, call_id->arguments, PG_SHA256_DIGEST_LENGTH);
+	used->level = GetCurrentTransactionNestLevel();
+	used->next = used_ids;
+	used_ids = used;
+}
+
+/* ---- can a repetition go elsewhere? ---- */
+
+static bool exprs_vary(const PlshardFunction *function, const ExprList *list);
+
+static bool
+value_varies(const PlshardFunction *function, int value)
+{
+	return value >= function->nargs &&
+		exprs_vary(function, function->lets[value - function->nargs].expr);
+}
+
+/* Finds values of LETs that vary. */
+static bool
+names_varying_value(Node *node, void *arg)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN)
+		return value_varies(arg, ((Param *) node)->paramid - 1);
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, names_varying_value, arg, 0);
+	return expression_tree_walker(node, names_varying_value, arg);
+}
+
+static bool
+node_varies(const PlshardFunction *function, Node *node)
+{
+	return contain_volatile_functions(node) ||
+		names_varying_value(node, unconstify(PlshardFunction *, function));
+}
+
+/* True where expressions may have another value when they are evaluated again. */
+static bool
+exprs_vary(const PlshardFunction *function, const ExprList *list)
+{
+	if (list == NULL)
+		return false;
+	if (list->plan != NULL)
+	{
+		ListCell   *source;
+
+		foreach(source, SPI_plan_get_plan_sources(list->plan))
+		{
+			ListCell   *query;
+
+			foreach(query, ((CachedPlanSource *) lfirst(source))->query_list)
+			{
+				if (node_varies(function, lfirst(query)))
+					return true;
+			}
+		}
+		return false;
+	}
+	for (int i = 0; i < list->nexprs; i++)
+	{
+		const LocalExpr *expr = &list->exprs[i];
+
+		if (expr->value >= 0 ? value_varies(function, expr->value) :
+			node_varies(function, expr->cached->expr))
+			return true;
+	}
+	return false;
+}
+
+static bool
+route_varies(const PlshardFunction *function)
+{
+	if (exprs_vary(function, function->keys) ||
+		(function->place != NULL && exprs_vary(function, function->place->expr)))
+		return true;
+	for (int i = 0; i < function->nsplits; i++)
+	{
+		if (value_varies(function, function->splits[i].value))
+			return true;
+	}
+	return false;
+}
+
+static void
+check_repeatable(const PlshardCall *call)
+{
+	const PlshardFunction *function = call->function;
+
+	if (plshard_is_static(call->map))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("calls on static clusters cannot have an id"),
+				 errdetail("Nothing is kept on the nodes of cluster \"%s\".", call->map->name)));
+	if (plshard_run_on(function, call->map) == RUN_ON_ANY && call->map->nshards > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("calls with RUN ON ANY cannot have an id"),
+				 errdetail("A repetition might go to another shard.")));
+	if (route_varies(function))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("calls of %s cannot have an id", function->signature),
+				 errdetail("It finds its shards by a volatile function, so a repetition might go to another one."),
+				 errhint("Pass such values as arguments.")));
+}
+
+/* ---- the id of a call ---- */
+
+static void
+add_bytes(StringInfo bytes, const char *data, int length)
+{
+	appendBinaryStringInfo(bytes, (const char *) &(uint32) {pg_hton32((uint32) length)},
+						   sizeof(uint32));
+	if (length > 0)
+		appendBinaryStringInfo(bytes, data, length);
+}
+
+/*
+ * The digest of all arguments, as the nodes would be sent them: the same on every
+ * front.  LETs are left out: they may be computed anew.
+ */
+static void
+digest_arguments(PlshardCall *call, uint8 *digest)
+{
+	PlshardFunction *function = call->function;
+	int			n = function->nargs;
+	const char **values = palloc((n + 1) * sizeof(char *));
+	int		   *lengths = palloc((n + 1) * sizeof(int));
+	int		   *formats = palloc((n + 1) * sizeof(int));
+	StringInfoData bytes;
+	pg_cryptohash_ctx *hash;
+
+	if (function->arg_encoders == NULL)
+	{
+		ParamEncoder *encoders = MemoryContextAllocZero(function->context,
+														(n + 1) * sizeof(ParamEncoder));
+
+		for (int i = 0; i < n; i++)
+			plshard_init_encoder(&encoders[i], function->values[i].type, function->context);
+		function->arg_encoders = encoders;
+	}
+	plshard_encode_params(function->arg_encoders, n, call->values, false, values, lengths, formats);
+
+	initStringInfo(&bytes);
+	if (function->name == NULL)
+		add_bytes(&bytes, function->source, strlen(function->source));	/* a DO */
+	for (int i = 0; i < n; i++)
+	{
+		int			length = values[i] == NULL ? -1 : formats[i] == 1 ? lengths[i] : strlen(values[i]);
+
+		add_bytes(&bytes, values[i], length);
+	}
+	hash = pg_cryptohash_create(PG_SHA256);
+	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
+		pg_cryptohash_update(hash, (const uint8 *) bytes.data, bytes.len) < 0 ||
+		pg_cryptohash_final(hash, digest, PG_SHA256_DIGEST_LENGTH) < 0)
+		elog(ERROR, "could not compute a digest: %s", pg_cryptohash_error(hash));
+	pg_cryptohash_free(hash);
+}
+
+CallId *
+plshard_call_id(PlshardCall *call)
+{
+	CallId	   *call_id;
+
+	if (plshard_call_id_setting[0] == '\0' || !call->function->is_write)
+		return NULL;
+	check_repeatable(call);
+	call_id = palloc0(sizeof(CallId));
+	call_id->id = pstrdup(plshard_call_id_setting);
+	call_id->function = call->function->qualified_signature;
+	call_id->name = call->function->signature;
+	digest_arguments(call, call_id->arguments);
+	call_id->now = GetCurrentTimestamp();
+	call_id->expires = TimestampTzPlusMilliseconds(call_id->now,
+												   call->map->options.call_id_lifetime * INT64CONST(1000));
+	call_id->records = palloc0((call->ntargets + 1) * sizeof(StringInfo));
+	note_use(call_id);
+	return call_id;
+}
+
+/* ---- statements ---- */
+
+#define MAX_CALL_PARAMS 7
+
+/* Sends one of the statements about a task's call; %s in it is the table. */
+static void
+send_statement(const Execution *e, Task *task, BuiltinQuery query, const char *format, int nparams,
+			   PendingKind kind)
+{
+	static const Oid types[MAX_CALL_PARAMS] = {
+		INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BYTEAOID, BYTEAOID, TIMESTAMPTZOID
+	};
+	static const int formats[MAX_CALL_PARAMS] = {1, 0, 0, 1, 1, 1, 1};
+	const CallId *call_id = e->request->call_id;
+	const StringInfo record = call_id->records[task->target];
+	uint64		shard_id = pg_hton64((uint64) e->map->shards[task->shard].id);
+	uint64		now = pg_hton64((uint64) call_id->now);
+	uint64		expires = pg_hton64((uint64) call_id->expires);
+	const char *values[MAX_CALL_PARAMS] = {
+		(const char *) &shard_id, call_id->id, call_id->function, (const char *) &now,
+		(const char *) call_id->arguments, record ? record->data : NULL, (const char *) &expires
+	};
+	const int	lengths[MAX_CALL_PARAMS] = {
+		sizeof(uint64), 0, 0, sizeof(uint64), PG_SHA256_DIGEST_LENGTH, record ? record->len : 0,
+		sizeof(uint64)
+	};
+	const RemoteParams params = {values, lengths, formats};
+	char	   *sql = psprintf(format, plshard_calls_table(e->map));
+
+	plshard_conn_send_prepared(task->conn, query, 0, sql, nparams, types, &params, 1, kind,
+							   task, 0, false);
+	pfree(sql);
+}
+
+void
+plshard_send_call_lookup(const Execution *e, Task *task)
+{
+	send_statement(e, task, QUERY_CALL_LOOKUP, lookup_sql, 4, PENDING_RECORD);
+}
+
+void
+plshard_send_call_fetch(const Execution *e, Task *task)
+{
+	send_statement(e, task, QUERY_CALL_FETCH, fetch_sql, 4, PENDING_CALL);
+}
+
+void
+plshard_send_call_record(const Execution *e, Task *task)
+{
+	static const Oid types[2] = {INT8OID, TIMESTAMPTZOID};
+	static const int formats[2] = {1, 1};
+	static const int lengths[2] = {sizeof(uint64), sizeof(uint64)};
+	uint64		shard_id = pg_hton64((uint64) e->map->shards[task->shard].id);
+	uint64		limit = pg_hton64((uint64) (e->request->call_id->now - GRACE * USECS_PER_SEC));
+	const char *values[2] = {(const char *) &shard_id, (const char *) &limit};
+	const RemoteParams params = {values, lengths, formats};
+	char	   *table = plshard_calls_table(e->map);
+	char	   *sql = psprintf(remove_sql, table, table);
+
+	send_statement(e, task, QUERY_CALL_RECORD, record_sql, MAX_CALL_PARAMS, PENDING_RECORD);
+	plshard_conn_send_prepared(task->conn, QUERY_CALL_REMOVE, 0, sql, 2, types, &params, 1,
+							   PENDING_RECORD, task, 0, false);
+	pfree(sql);
+}
+
+/* ---- records ---- */
+
+void
+plshard_make_call_record(const Execution *e, const Task *task)
+{
+	const PGresult *result = task->result;
+	StringInfo	record = makeStringInfo();
+
+	pq_sendint32(record, RECORD_VERSION);
+	pq_sendint32(record, GetDatabaseEncoding());
+	pq_sendint32(record, PQnfields(result));
+	for (int i = 0; i < PQnfields(result); i++)
+	{
+		add_bytes(record, PQfname(result, i), strlen(PQfname(result, i)));
+		pq_sendint32(record, PQftype(result, i));
+		pq_sendint32(record, PQfmod(result, i));
+		pq_sendint32(record, PQfformat(result, i));
+	}
+	pq_sendint32(record, PQntuples(result));
+	for (int row = 0; row < PQntuples(result) && record->len <= MAX_RECORD; row++)
+	{
+		for (int i = 0; i < PQnfields(result) && record->len <= MAX_RECORD; i++)
+			add_bytes(record, PQgetvalue(result, row, i),
+					  PQgetisnull(result, row, i) ? -1 : PQgetlength(result, row, i));
+	}
+	if (record->len > MAX_RECORD)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the result of %s is too large for a call with an id", e->function_name),
+				 errdetail("At most %d bytes of a shard's rows can be kept.", MAX_RECORD),
+				 errhint("Nothing was written. Let the function return less, or call it without an id.")));
+	e->request->call_id->records[task->target] = record;
+}
+
+static void
+out_of_memory(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("out of memory")));
+}
+
+static void
+read_columns(StringInfo record, PGresult *result)
+{
+	int			ncolumns = pq_getmsgint(record, 4);
+	PGresAttDesc *columns = palloc0((ncolumns + 1) * sizeof(PGresAttDesc));
+
+	for (int i = 0; i < ncolumns; i++)
+	{
+		int			length = pq_getmsgint(record, 4);
+
+		columns[i].name = pnstrdup(pq_getmsgbytes(record, length), length);
+		columns[i].typid = pq_getmsgint(record, 4);
+		columns[i].atttypmod = pq_getmsgint(record, 4);
+		columns[i].format = pq_getmsgint(record, 4);
+		columns[i].typlen = -1;
+	}
+	if (!PQsetResultAttrs(result, ncolumns, columns))
+		out_of_memory();
+}
+
+static void
+read_rows(StringInfo record, PGresult *result)
+{
+	int			nrows = pq_getmsgint(record, 4);
+
+	for (int row = 0; row < nrows; row++)
+	{
+		for (int i = 0; i < PQnfields(result); i++)
+		{
+			int			length = (int) pq_getmsgint(record, 4);
+			const char *value = length < 0 ? NULL : pq_getmsgbytes(record, length);
+
+			if (!PQsetvalue(result, row, i, unconstify(char *, value), length))
+				out_of_memory();
+		}
+	}
+}
+
+PGresult *
+plshard_read_call_record(const Execution *e, const Task *task)
+{
+	const CallId *call_id = e->request->call_id;
+	const PGresult *fetched = task->result;
+	StringInfoData record = {0};
+	PGresult   *result;
+
+	if (PQntuples(fetched) == 0)
+		return NULL;
+	if (PQgetlength(fetched, 0, 0) != PG_SHA256_DIGEST_LENGTH ||
+		memcmp(PQgetvalue(fetched, 0, 0), call_id->arguments, PG_SHA256_DIGEST_LENGTH) != 0)
+		throw_other_arguments(call_id);
+
+	record.data = PQgetvalue(fetched, 0, 1);
+	record.len = PQgetlength(fetched, 0, 1);
+	if (pq_getmsgint(&record, 4) != RECORD_VERSION || pq_getmsgint(&record, 4) != GetDatabaseEncoding())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the result that is known under the id \"%s\" cannot be read here", call_id->id),
+				 errdetail("A front with another version of plshard, or another encoding, has left it.")));
+	result = plshard_own_result(PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK));
+	if (result == NULL)
+		out_of_memory();
+	read_columns(&record, result);
+	read_rows(&record, result);
+	pq_getmsgend(&record);
+	return result;
+}
+
+void
+plshard_throw_call_id_used(const CallId *call_id)
+{
+	throw_other_arguments(call_id);
+	pg_unreachable();
+}

@@ -1,0 +1,103 @@
+/*
+ * copy_rows.c
+ *
+ * Takes apart what COPY sends in binary: a header, rows of fields with their
+ * lengths, a trailer (PostgreSQL's documentation of COPY, "Binary Format").
+ */
+#include "postgres.h"
+
+#include "call/copy_rows.h"
+#include "port/pg_bswap.h"
+
+/* Rows of a shard from which on COPY is faster: it must be planned, and asked for by itself. */
+#define LONG_RESULT 2000
+
+static const char signature[] = {'P', 'G', 'C', 'O', 'P', 'Y', '\n', '\377', '\r', '\n', '\0'};
+
+bool
+plshard_expects_long_result(const RemoteQuery *query, int ntargets)
+{
+	return query->places != NULL &&
+		Max(query->declared_rows, query->last_rows) >= (double) LONG_RESULT * ntargets;
+}
+
+static void
+check(bool right)
+{
+	if (!right)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("rows that a node has copied are not understood")));
+}
+
+static char *
+take(CopyReader *reader, int length)
+{
+	char	   *bytes = reader->data;
+
+	check(length >= 0 && length <= reader->length);
+	reader->data += length;
+	reader->length -= length;
+	return bytes;
+}
+
+static int32
+take_int32(CopyReader *reader)
+{
+	uint32		number;
+
+	memcpy(&number, take(reader, sizeof(number)), sizeof(number));
+	return (int32) pg_ntoh32(number);
+}
+
+static int16
+take_int16(CopyReader *reader)
+{
+	uint16		number;
+
+	memcpy(&number, take(reader, sizeof(number)), sizeof(number));
+	return (int16) pg_ntoh16(number);
+}
+
+void
+plshard_copy_message(CopyReader *reader, char *data, int length)
+{
+	reader->data = data;
+	reader->length = length;
+	if (reader->began)
+		return;
+	check(memcmp(take(reader, sizeof(signature)), signature, sizeof(signature)) == 0);
+	(void) take_int32(reader);	/* flags: none change the rows */
+	(void) take(reader, take_int32(reader));
+	reader->began = true;
+}
+
+void
+plshard_copy_end(const CopyReader *reader)
+{
+	check(reader->ended);
+}
+
+bool
+plshard_copy_next_row(CopyReader *reader, int nfields, WireField *fields)
+{
+	int			n;
+
+	if (reader->length == 0)
+		return false;
+	check(!reader->ended);
+	n = take_int16(reader);
+	if (n == -1)
+	{
+		reader->ended = true;
+		check(reader->length == 0);
+		return false;
+	}
+	check(n == nfields);
+	for (int i = 0; i < n; i++)
+	{
+		fields[i].length = take_int32(reader);
+		fields[i].bytes = fields[i].length == -1 ? NULL : take(reader, fields[i].length);
+	}
+	return true;
+}

@@ -1,0 +1,55 @@
+/*
+ * early_prepare.h
+ *
+ * A write of one shard with two replicas that is all of its transaction: the second
+ * replica prepares in the batch of the call (PROTOCOL rule 6), so that commit takes two more
+ * round trips, the deciding node's COMMIT and COMMIT PREPARED.
+ *
+ * Until the deciding node commits the call can still fail in any way; then what may be
+ * prepared is taken back before anybody hears of it, and before anything is tried again.
+ */
+#ifndef PLSHARD_EARLY_PREPARE_H
+#define PLSHARD_EARLY_PREPARE_H
+
+#include "call/task.h"
+
+/* Whether a write is to be sent so.  What the caller's transaction is, is known (request->one_shot). */
+extern bool plshard_early_applies(const Execution *e);
+
+/*
+ * Begins the commit of an execution whose tasks have been given their connections: sets e->early.
+ * Not where one of them has to connect first: the other's part would be prepared long before.
+ */
+extern void plshard_early_begin(Execution *e);
+
+/* Queues what comes behind the call of a task; the result of PREPARE has "number". */
+extern void plshard_early_send(Execution *e, Task *task, int number);
+
+/*
+ * plshard_drive for it.  Errors: as plshard_drive's, when all is taken back; 08007 where that
+ * could not be brought about.
+ */
+extern void plshard_early_drive(Execution *e);
+
+/* True where something is prepared, or may be: it must be committed, or taken back. */
+extern bool plshard_early_is_open(const Execution *e);
+
+/* Takes it back; all work of the call is undone then.  Errors: 08007. */
+extern void plshard_early_take_back(Execution *e);
+
+/* The same for an error that was caught, which it throws again; "context" is the catcher's. */
+pg_noreturn extern void plshard_early_fail(Execution *e, MemoryContext context);
+
+/*
+ * Commits.  Errors: what a node has refused with, or 08006, and nothing is committed or will
+ * be; 08007.
+ */
+extern void plshard_early_commit(Execution *e);
+
+/*
+ * Throws what a node has said to something behind the call, if it has.  True where it was
+ * only that it has no room for what is prepared: the call is to be made again, the ordinary way.
+ */
+extern bool plshard_early_refused(const Execution *e);
+
+#endif							/* PLSHARD_EARLY_PREPARE_H */

@@ -1,0 +1,23 @@
+/*
+ * one_shot.h
+ *
+ * Is a call all that the caller's transaction does?  (DESIGN section 5.)
+ */
+#ifndef PLSHARD_ONE_SHOT_H
+#define PLSHARD_ONE_SHOT_H
+
+#include "postgres.h"
+
+#include "call/execute.h"
+#include "fmgr.h"
+
+/*
+ * True where the front's transaction consists of this call: outside a transaction
+ * block, of a client's SELECT f(...), SELECT * FROM f(...) or CALL p(...), with
+ * nothing behind it before the transaction commits, and nothing done yet that
+ * could fail then.  Nor may it fail to give the client what "query" returns.  What nodes do is
+ * not looked at.
+ */
+extern bool plshard_is_whole_transaction(FunctionCallInfo fcinfo, const RemoteQuery *query);
+
+#endif							/* PLSHARD_ONE_SHOT_H */

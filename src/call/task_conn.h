@@ -1,0 +1,34 @@
+/*
+ * task_conn.h
+ *
+ * Which connections the tasks of a call use.
+ */
+#ifndef PLSHARD_TASK_CONN_H
+#define PLSHARD_TASK_CONN_H
+
+#include "call/task.h"
+
+/* Prepares an execution; is_write and what is to be sent are filled in by the caller. */
+extern void plshard_begin_execution(Execution *e, ClusterMap *map);
+
+/* Lets go of the connections: calls within the rows of this one may use them. */
+extern void plshard_end_execution(Execution *e);
+
+/* Whether reads run in a transaction on the node, for one snapshot. */
+extern bool plshard_reads_in_xact(const Execution *e);
+
+/* Gives a task its connection.  Errors: 08006, 0A000 where it cannot have one. */
+extern void plshard_assign_conn(Execution *e, Task *task);
+
+/* What is watched of a connection that some task has. */
+extern ConnWatch *plshard_conn_watch(const Execution *e, const NodeConn *conn);
+
+/*
+ * A lost connection that had been idle since an earlier call, with no work of
+ * the transaction's in it but this call's: the node may have closed it, which
+ * says nothing.  Connects anew and makes its tasks run again; false where that
+ * does not apply.
+ */
+extern bool plshard_renew_conn(Execution *e, Task *task);
+
+#endif							/* PLSHARD_TASK_CONN_H */

@@ -1,0 +1,322 @@
+/*
+ * conninfo.c
+ *
+ * What a session connects to a node with, under postgres_fdw's rules.  Results
+ * live in the caller's memory context; libpq's own structures are freed before
+ * anything can throw past them.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "cluster/conninfo.h"
+#include "cluster/options.h"
+#include "commands/defrem.h"
+#include "common/hashfn.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+/*
+ * What a node's conninfo may say: where the node is and how to reach it, never
+ * as whom, nor anything that reaches into the session.
+ */
+static const char *const node_keywords[] = {
+	"channel_binding", "dbname", "gssencmode", "host", "hostaddr", "keepalives",
+	"keepalives_count", "keepalives_idle", "keepalives_interval", "krbsrvname",
+	"load_balance_hosts", "max_protocol_version", "min_protocol_version", "port",
+	"require_auth", "requirepeer", "ssl_max_protocol_version",
+	"ssl_min_protocol_version", "sslcrl", "sslcrldir", "sslmode",
+	"sslnegotiation", "sslrootcert", "sslsni", "target_session_attrs",
+	"tcp_user_timeout"
+};
+
+/* What the conninfos of a static cluster may say as well. */
+static const char *const static_keywords[] = {
+	"application_name", "connect_timeout", "options", "user"
+};
+
+/* What a user mapping's options mean to libpq. */
+static const char *const mapping_keywords[] = {
+	"password", "sslcert", "sslkey", "sslpassword", "user"
+};
+
+/*
+ * A node that is gone without a word ends the connection within half a minute,
+ * unless the node's conninfo says otherwise.  (Calls do not wait for that: they
+ * have their own deadlines and probes.)
+ */
+static const char *const defaults[][2] = {
+	{"keepalives", "1"},
+	{"keepalives_idle", "15"},
+	{"keepalives_interval", "5"},
+	{"keepalives_count", "3"},
+	{"tcp_user_timeout", "30000"}
+};
+
+uint64		plshard_conninfo_generation = 0;
+
+static bool
+is_one_of(const char *keyword, const char *const *keywords, int nkeywords)
+{
+	for (int i = 0; i < nkeywords; i++)
+	{
+		if (strcmp(keywords[i], keyword) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Appends a setting, copied, where libpq lets the last of a keyword win. */
+static void
+add_setting(NodeConninfo *info, int *n, const char *keyword, const char *value)
+{
+	if (!plshard_proxy_option_allowed(keyword))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("this server does not permit the connection option \"%s\"", keyword)));
+	info->keywords[*n] = pstrdup(keyword);
+	info->values[*n] = pstrdup(value);
+	(*n)++;
+}
+
+static bool
+keyword_allowed(const char *keyword, ClusterKind kind)
+{
+	if (is_one_of(keyword, node_keywords, lengthof(node_keywords)))
+		return true;
+	if (kind != CLUSTER_CATALOG && is_one_of(keyword, static_keywords, lengthof(static_keywords)))
+		return true;
+	return (kind == CLUSTER_CALLBACKS || kind == CLUSTER_CONNECT) && strcmp(keyword, "password") == 0;
+}
+
+static void
+check_node_keyword(const char *keyword, ClusterKind kind)
+{
+	StringInfoData valid;
+
+	if (keyword_allowed(keyword, kind))
+	{
+		if (!plshard_proxy_option_allowed(keyword))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("this server does not permit the connection option \"%s\"",
+							keyword)));
+		return;
+	}
+	if (is_one_of(keyword, mapping_keywords, lengthof(mapping_keywords)) &&
+		(kind == CLUSTER_CATALOG || kind == CLUSTER_SERVER))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				 errmsg("connection option \"%s\" is not allowed for a node", keyword),
+				 errhint("Use CREATE USER MAPPING, which may also be FOR PUBLIC, to say as whom the cluster's nodes are connected to.")));
+
+	initStringInfo(&valid);
+	for (int i = 0; i < lengthof(node_keywords); i++)
+		appendStringInfo(&valid, "%s%s", i > 0 ? ", " : "", node_keywords[i]);
+	for (int i = 0; kind != CLUSTER_CATALOG && i < lengthof(static_keywords); i++)
+		appendStringInfo(&valid, ", %s", static_keywords[i]);
+	if (keyword_allowed("password", kind))
+		appendStringInfoString(&valid, ", password");
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+			 errmsg("connection option \"%s\" is not allowed for a node", keyword),
+			 errhint("Valid options in this context are: %s.", valid.data)));
+}
+
+/* Parses a node's conninfo; the result is libpq's, for PQconninfoFree. */
+static PQconninfoOption *
+parse_conninfo(const char *conninfo)
+{
+	char	   *message = NULL;
+	PQconninfoOption *options = PQconninfoParse(conninfo, &message);
+
+	if (options == NULL)
+	{
+		/* not shown: it quotes the text */
+		PQfreemem(message);
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("invalid connection string for a node"),
+				 errhint("Give pairs like \"host=db1 port=5432 dbname=shop\", or a postgresql:// URI, of options that this server's libpq knows.")));
+	}
+	return options;
+}
+
+/* The value of connect_timeout in milliseconds; libpq leaves it to those who wait. */
+static int
+parse_connect_timeout(const char *value)
+{
+	int			seconds;
+
+	if (!parse_int(value, &seconds, 0, NULL) || seconds > INT_MAX / 1000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid connect_timeout in the connection string of a node"),
+				 errhint("Give a number of seconds.")));
+	return Max(seconds, 0) * 1000;
+}
+
+void
+plshard_validate_conninfo(const char *conninfo, ClusterKind kind)
+{
+	PQconninfoOption *options = parse_conninfo(conninfo);
+
+	PG_TRY();
+	{
+		for (PQconninfoOption *option = options; option->keyword; option++)
+		{
+			if (option->val == NULL)
+				continue;
+			check_node_keyword(option->keyword, kind);
+			if (strcmp(option->keyword, "connect_timeout") == 0)
+				(void) parse_connect_timeout(option->val);
+		}
+	}
+	PG_FINALLY();
+	{
+		PQconninfoFree(options);
+	}
+	PG_END_TRY();
+}
+
+/* What a node's conninfo has said beside where the node is. */
+typedef struct NodeSays
+{
+	bool		user;
+	bool		password;
+} NodeSays;
+
+/* Adds the settings of a node's conninfo to arrays with room for them. */
+static NodeSays
+add_node_settings(NodeConninfo *info, int *n, const char *conninfo, ClusterKind kind)
+{
+	PQconninfoOption *options = parse_conninfo(conninfo);
+	NodeSays	says = {false, false};
+
+	PG_TRY();
+	{
+		for (PQconninfoOption *option = options; option->keyword; option++)
+		{
+			if (option->val == NULL)
+				continue;
+			check_node_keyword(option->keyword, kind);
+			add_setting(info, n, option->keyword, option->val);
+			if (strcmp(option->keyword, "connect_timeout") == 0)
+				info->connect_timeout = parse_connect_timeout(option->val);
+			if (option->val[0] != '\0')
+			{
+				says.user |= strcmp(option->keyword, "user") == 0;
+				says.password |= strcmp(option->keyword, "password") == 0;
+			}
+		}
+	}
+	PG_FINALLY();
+	{
+		PQconninfoFree(options);
+	}
+	PG_END_TRY();
+	return says;
+}
+
+/* A keepalive setting of the cluster, where it has one. */
+static void
+add_keepalive(NodeConninfo *info, int *n, const char *keyword, int value)
+{
+	if (value > 0)
+		add_setting(info, n, keyword, psprintf("%d", value));
+}
+
+static uint32
+fingerprint(const NodeConninfo *info)
+{
+	uint32		hash = info->password_required;
+
+	for (int i = 0; info->keywords[i] != NULL; i++)
+	{
+		const char *keyword = info->keywords[i];
+		const char *value = info->values[i];
+
+		hash = hash_combine(hash, hash_bytes((const unsigned char *) keyword, strlen(keyword)));
+		hash = hash_combine(hash, hash_bytes((const unsigned char *) value, strlen(value)));
+	}
+	return hash;
+}
+
+void
+plshard_build_conninfo(const ClusterMap *map, int node, Oid userid, NodeConninfo *result)
+{
+	const ClusterOptions *options = &map->options;
+	List	   *mapping = NIL;
+	ListCell   *cell;
+	NodeSays	says;
+	bool		has_mapping = false;
+	bool		required;
+	bool		server = OidIsValid(map->server_oid);
+	int			room;
+	int			n = 0;
+
+	Assert(node >= 0 && node < map->nnodes);
+
+	if (server)
+		mapping = plshard_user_mapping_options(map->server_oid, userid, &has_mapping);
+	required = has_mapping ? true : options->password_required;
+
+	/* user and password, client_encoding, application_name and the end, three keepalives */
+	room = lengthof(defaults) + lengthof(node_keywords) + lengthof(static_keywords) +
+		list_length(mapping) + 8;
+	result->keywords = palloc0(room * sizeof(char *));
+	result->values = palloc0(room * sizeof(char *));
+	result->connect_timeout = 0;
+
+	for (int i = 0; i < lengthof(defaults); i++)
+		add_setting(result, &n, defaults[i][0], defaults[i][1]);
+	add_keepalive(result, &n, "keepalives_idle", options->keepalive_idle);
+	add_keepalive(result, &n, "keepalives_interval", options->keepalive_interval);
+	add_keepalive(result, &n, "keepalives_count", options->keepalive_count);
+	add_setting(result, &n, "user", GetUserNameFromId(userid, false));
+	add_setting(result, &n, "application_name", "plshard");
+	says = add_node_settings(result, &n, map->nodes[node].conninfo, map->kind);
+	foreach(cell, mapping)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "password_required") == 0)
+			required = plshard_option_is_on(option);
+		else if (is_one_of(option->defname, mapping_keywords, lengthof(mapping_keywords)))
+		{
+			char	   *value = defGetString(option);
+
+			add_setting(result, &n, option->defname, value);
+			if (strcmp(option->defname, "password") == 0 && *value != '\0')
+				says.password = true;
+			if (strcmp(option->defname, "user") == 0)
+				says.user = false;
+		}
+	}
+	add_setting(result, &n, "client_encoding", GetDatabaseEncodingName());
+
+	/* an exemption of the mapping's own role is none for the role that the server names */
+	if (says.user && options->password_required)
+		required = true;
+	result->password_required = required && !superuser_arg(userid);
+	if (result->password_required && !says.password)
+		ereport(ERROR,
+				(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
+				 errmsg("password is required"),
+				 server ?
+				 errdetail("Non-superusers must provide a password in the user mapping of cluster \"%s\".",
+						   map->name) :
+				 errdetail("Non-superusers must provide a password in the connection string.")));
+	result->fingerprint = hash_combine(fingerprint(result), options->pooled);
+}
+
+void
+plshard_check_connection_security(PGconn *conn, const NodeConninfo *info)
+{
+	if (info->password_required && !PQconnectionUsedPassword(conn))
+		ereport(ERROR,
+				(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
+				 errmsg("password is required"),
+				 errdetail("A non-superuser cannot connect to a node that does not ask for a password."),
+				 errhint("Change the node's authentication method, or let a superuser set password_required to false.")));
+}

@@ -1,0 +1,361 @@
+/*
+ * connection.c
+ *
+ * Cached connections to nodes.  The cache and each connection's own memory
+ * (context "plshard connection") hang below CacheMemoryContext; libpq's is
+ * malloc'ed and freed by plshard_conn_close.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "base/settings.h"
+#include "cluster/conninfo.h"
+#include "cluster/node_schema.h"
+#include "common/pg_prng.h"
+#include "connection/connection.h"
+#include "connection/node_settings.h"
+#include "connection/pipeline.h"
+#include "connection/remote_error.h"
+#include "connection/statements.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+static HTAB *connections = NULL;
+
+/* Frees what libpq holds; the entry's own fields are left to the caller. */
+static void
+release_pg(NodeConn *conn)
+{
+	if (conn->result)
+	{
+		PQclear(conn->result);
+		conn->result = NULL;
+	}
+	if (conn->copied)
+	{
+		PQfreemem(conn->copied);
+		conn->copied = NULL;
+	}
+	if (conn->pg)
+	{
+		plshard_wait_forget(conn->fd);
+		conn->fd = PGINVALID_SOCKET;
+		PQfinish(conn->pg);
+		conn->pg = NULL;
+		ReleaseExternalFD();
+	}
+	conn->npending = 0;
+	conn->pending_head = 0;
+	conn->unsent = false;
+	conn->notices = NULL;
+	conn->statements = NULL;	/* went with the context, or will */
+	conn->nstatements = 0;
+	conn->last_found = NULL;
+	dlist_init(&conn->lru);
+	conn->release_call = 0;
+	plshard_conn_forget_settings(conn);
+}
+
+/* A remote transaction that ends with its connection, unless it was idle. */
+static void
+lose_xact(NodeConn *conn)
+{
+	if (conn->xact_depth > 0)
+		conn->xact_lost = true;
+	conn->xact_depth = 0;
+}
+
+void
+plshard_conn_close(NodeConn *conn)
+{
+	release_pg(conn);
+	lose_xact(conn);
+	conn->state = CONN_CLOSED;
+}
+
+void
+plshard_conn_set_lost(NodeConn *conn, int sqlstate, const char *message)
+{
+	char	   *copy = MemoryContextStrdup(conn->context, message);
+
+	release_pg(conn);
+	lose_xact(conn);
+	conn->state = CONN_LOST;
+	conn->sqlstate = sqlstate;
+	conn->message = copy;
+}
+
+void
+plshard_conn_lost_by_libpq(NodeConn *conn)
+{
+	char	   *message = plshard_connection_message(conn->pg);
+
+	if (conn->state == CONN_CONNECTING)
+	{
+		/* a new connection that fails without an answer is as good as a probe */
+		conn->refused = plshard_server_answered(conn->pg);
+		conn->condemned = !conn->refused && plshard_connection_sqlstate(conn->pg) == 0;
+	}
+	plshard_conn_set_lost(conn, plshard_connection_sqlstate(conn->pg), message);
+	pfree(message);
+}
+
+/* Keeps a notice of a call until libpq has returned. */
+static void
+receive_notice(void *arg, const PGresult *result)
+{
+	NodeConn   *conn = arg;
+	const Pending *p = &conn->pending[conn->pending_head];
+	RemoteNotice *notice;
+	RemoteNotice **end;
+
+	/* a warning that tells of no harm to the node itself, but to what it has promised */
+	if (plshard_error_is_from(result, "SyncRepWaitForLSN"))
+		conn->sync_wait_cancelled = true;
+	if (conn->npending == 0 || p->notices_for == NULL || p->owner == NULL)
+		return;
+	notice = plshard_copy_notice(conn->context, result, p->notices_for);
+	if (notice == NULL)
+		return;
+	for (end = &conn->notices; *end; end = &(*end)->next)
+		;
+	*end = notice;
+}
+
+/* Connections that were made together do not end together. */
+static bool
+is_too_old(const NodeConn *conn, const ClusterMap *map)
+{
+	return plshard_clock() - conn->connected_at >
+		(Deadline) (map->options.connection_lifetime * 1000000.0 * conn->lifetime_jitter);
+}
+
+NodeConn *
+plshard_conn_get(const ClusterMap *map, int node, int slot)
+{
+	return plshard_conn_get_as(map, node, plshard_connection_role(map), slot);
+}
+
+NodeConn *
+plshard_conn_get_as(const ClusterMap *map, int node, Oid userid, int slot)
+{
+	NodeConnKey key;
+	NodeConn   *conn;
+	bool		found;
+
+	if (connections == NULL)
+	{
+		HASHCTL		ctl = {0};
+
+		ctl.keysize = sizeof(NodeConnKey);
+		ctl.entrysize = sizeof(NodeConn);
+		ctl.hcxt = CacheMemoryContext;
+		connections = hash_create("plshard connections", 32, &ctl,
+								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+
+	memset(&key, 0, sizeof(key));
+	key.cluster = map->ref;
+	key.node_id = map->nodes[node].id;
+	key.userid = userid;
+	key.slot = slot;
+	conn = hash_search(connections, &key, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset((char *) conn + sizeof(NodeConnKey), 0, sizeof(NodeConn) - sizeof(NodeConnKey));
+		conn->context = AllocSetContextCreate(CacheMemoryContext, "plshard connection",
+											  ALLOCSET_SMALL_SIZES);
+		conn->state = CONN_CLOSED;
+		conn->fd = PGINVALID_SOCKET;
+		dlist_init(&conn->lru);
+	}
+
+	/* one in use may have nothing on its way between two COPYs */
+	if (conn->state != CONN_READY || conn->xact_depth > 0 || conn->in_use != 0 ||
+		plshard_conn_awaited(conn))
+		return conn;
+	if (map->options.connection_lifetime > 0 && is_too_old(conn, map))
+		plshard_conn_close(conn);
+	else if (conn->checked_generation != plshard_conninfo_generation)
+	{
+		uint64		generation = plshard_conninfo_generation;
+		NodeConninfo info;
+
+		plshard_build_conninfo(map, node, key.userid, &info);
+		if (info.fingerprint != conn->fingerprint)
+			plshard_conn_close(conn);
+		else
+			conn->checked_generation = generation;
+	}
+	return conn;
+}
+
+void
+plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
+{
+	NodeConninfo info;
+	uint64		generation = plshard_conninfo_generation;
+
+	Assert(conn->pg == NULL);
+	plshard_build_conninfo(map, node, conn->key.userid, &info);
+
+	MemoryContextReset(conn->context);
+	conn->message = NULL;
+	conn->base_path = NULL;
+	conn->settled_rows = NULL;
+	conn->nsettled_rows = 0;
+	conn->epoch_sequence = NULL;
+	if (!plshard_is_static(map))
+	{
+		char	   *sequence = plshard_epoch_sequence(map);
+
+		conn->epoch_sequence = MemoryContextStrdup(conn->context, sequence);
+		pfree(sequence);
+	}
+	conn->pending = NULL;
+	conn->pending_size = 0;
+	strlcpy(conn->node_name, map->nodes[node].name, NAMEDATALEN);
+	conn->fingerprint = info.fingerprint;
+	conn->password_required = info.password_required;
+	conn->connect_timeout = info.connect_timeout > 0 ? info.connect_timeout :
+		plshard_connect_timeout(&map->options);
+	conn->pooled = map->options.pooled;
+	conn->checked_generation = generation;
+	conn->used_before = false;
+	conn->condemned = false;
+	conn->refused = false;
+	conn->sqlstate = 0;
+	conn->xact_depth = 0;
+	conn->notices = NULL;
+	conn->last_heard = conn->connected_at = plshard_clock();
+	conn->lifetime_jitter = 0.8 + 0.2 * pg_prng_double(&pg_global_prng_state);
+
+	if (!AcquireExternalFD())
+	{
+		conn->state = CONN_CLOSED;
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not connect to node \"%s\": this session has too many open files and connections",
+						conn->node_name),
+				 errhint("Raise max_files_per_process on the front, or use fewer nodes in one session.")));
+	}
+	conn->pg = PQconnectStartParams(info.keywords, info.values, 0);
+	if (conn->pg == NULL)
+	{
+		ReleaseExternalFD();
+		plshard_conn_set_lost(conn, 0, "out of memory");
+		return;
+	}
+	PQsetErrorVerbosity(conn->pg, PQERRORS_VERBOSE);
+	PQsetNoticeReceiver(conn->pg, receive_notice, conn);
+	conn->state = CONN_CONNECTING;
+	conn->poll_events = WL_SOCKET_WRITEABLE;
+	if (PQstatus(conn->pg) == CONNECTION_BAD)
+		plshard_conn_lost_by_libpq(conn);
+}
+
+static void
+close_if_gone(NodeConn *conn, void *arg)
+{
+	const ClusterMap *map = arg;
+
+	if (conn->key.cluster == map->ref && conn->state == CONN_READY && conn->xact_depth == 0 &&
+		conn->in_use == 0 && plshard_cluster_node_by_id(map, conn->key.node_id) < 0)
+		plshard_conn_close(conn);
+}
+
+void
+plshard_conn_close_others(const ClusterMap *map)
+{
+	plshard_conn_each(close_if_gone, unconstify(ClusterMap *, map));
+}
+
+static void
+become_ready(NodeConn *conn)
+{
+	const char *encoding = PQparameterStatus(conn->pg, "server_encoding");
+
+	conn->same_encoding = encoding && strcmp(encoding, GetDatabaseEncodingName()) == 0;
+	plshard_init_statements(conn);
+	conn->state = CONN_READY;
+}
+
+void
+plshard_conn_begin_setup(NodeConn *conn)
+{
+	NodeConninfo info = {0};
+	char	   *sql;
+
+	info.password_required = conn->password_required;
+	PG_TRY();
+	{
+		plshard_check_connection_security(conn->pg, &info);
+	}
+	PG_CATCH();
+	{
+		plshard_conn_close(conn);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	if (PQsetnonblocking(conn->pg, 1) != 0 || !PQenterPipelineMode(conn->pg))
+	{
+		plshard_conn_lost_by_libpq(conn);
+		return;
+	}
+	conn->poll_events = 0;
+	if (conn->pooled)
+	{
+		conn->has_schema = true;	/* only static clusters are */
+		conn->other_server = false;
+		become_ready(conn);
+		return;
+	}
+	sql = plshard_conn_setup_command(conn);
+	conn->date_order = DateOrder;
+	conn->changed_date_order = false;
+	plshard_conn_send_plain(conn, sql, PENDING_SETUP, NULL, 0, false);
+	pfree(sql);
+	plshard_conn_send_sync(conn, NULL);
+}
+
+void
+plshard_conn_finish_setup(NodeConn *conn, const PGresult *result)
+{
+	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 || PQnfields(result) < 5)
+	{
+		plshard_conn_set_lost(conn, plshard_result_sqlstate(result),
+							  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) ?
+							  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) :
+							  "could not set up the session");
+		return;
+	}
+	conn->base_path = MemoryContextStrdup(conn->context, PQgetvalue(result, 0, 0));
+	conn->has_schema = PQgetvalue(result, 0, 1)[0] == 't';
+	conn->other_server = PQgetvalue(result, 0, 2)[0] == 'f';	/* not where it is not known */
+	conn->lock_types[0] = atooid(PQgetvalue(result, 0, 3));
+	conn->lock_types[1] = atooid(PQgetvalue(result, 0, 4));
+	plshard_conn_forget_settings(conn);
+	conn->path_shard = PATH_BASE;
+	conn->statement_timeout = 0;
+	conn->read_only = READ_ONLY_ON;
+	conn->was_writable = false;
+	conn->writes_in_a_row = 0;
+	become_ready(conn);
+}
+
+void
+plshard_conn_each(void (*visit) (NodeConn *conn, void *arg), void *arg)
+{
+	HASH_SEQ_STATUS status;
+	NodeConn   *conn;
+
+	if (connections == NULL)
+		return;
+	hash_seq_init(&status, connections);
+	while ((conn = hash_seq_search(&status)) != NULL)
+		visit(conn, arg);
+}

@@ -1,0 +1,403 @@
+/*
+ * health.c
+ *
+ * Which nodes answer.  What sessions have seen is shared in a small table in
+ * shared memory, made by the first session that needs it (no preload needed);
+ * where there is no room for it, each session knows only its own.  Probes use
+ * connections of their own, freed on error by a PG_TRY block.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "base/wait.h"
+#include "cluster/conninfo.h"
+#include "connection/health.h"
+#include "connection/remote_error.h"
+#include "miscadmin.h"
+#include "registry/registry.h"
+#include "storage/fd.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+#include "utils/memutils.h"
+
+#define HEALTH_SLOTS 512
+
+typedef struct HealthSlot
+{
+	uint64		node;			/* ClusterNode.identity; 0: free */
+	Deadline	retry_at;		/* 0: alive */
+} HealthSlot;
+
+typedef struct HealthTable
+{
+	slock_t		mutex;
+	volatile int ndead;			/* slots with a retry_at: mostly none, and then
+								 * nobody needs to look at them */
+	HealthSlot	slots[HEALTH_SLOTS];
+} HealthTable;
+
+static HealthTable *table = NULL;
+
+static HealthTable *
+get_table(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool		found;
+
+	if (table != NULL)
+		return table;
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	PG_TRY();
+	{
+		table = ShmemInitStruct("plshard health", sizeof(HealthTable), &found);
+	}
+	PG_CATCH();
+	{
+		/* no room left in shared memory: this session's own table will do */
+		HOLD_INTERRUPTS();		/* the error undid the lock's own */
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		table = MemoryContextAlloc(TopMemoryContext, sizeof(HealthTable));
+		found = false;
+	}
+	PG_END_TRY();
+	if (!found)
+	{
+		memset(table, 0, sizeof(HealthTable));
+		SpinLockInit(&table->mutex);
+	}
+	LWLockRelease(AddinShmemInitLock);
+	return table;
+}
+
+/* The node's slot; a free one, or an old one in its place, if it has none.  Under the mutex. */
+static HealthSlot *
+find_slot(HealthTable *t, const ClusterMap *map, int node, bool make)
+{
+	uint64		id = map->nodes[node].identity;
+	int			start = id % HEALTH_SLOTS;
+
+	for (int i = 0; i < 8; i++)
+	{
+		HealthSlot *slot = &t->slots[(start + i) % HEALTH_SLOTS];
+
+		if (slot->node == id)
+			return slot;
+		if (make && (slot->node == 0 || slot->retry_at == 0))
+		{
+			slot->node = id;
+			return slot;
+		}
+	}
+	return NULL;
+}
+
+bool
+plshard_node_looks_dead(const ClusterMap *map, int node)
+{
+	HealthTable *t = get_table();
+	HealthSlot *slot;
+	Deadline	retry_at = 0;
+
+	if (t->ndead == 0)
+		return false;
+	SpinLockAcquire(&t->mutex);
+	slot = find_slot(t, map, node, false);
+	if (slot)
+		retry_at = slot->retry_at;
+	SpinLockRelease(&t->mutex);
+	return retry_at != 0 && plshard_clock() < retry_at;
+}
+
+void
+plshard_node_try(const ClusterMap *map, int node)
+{
+	HealthTable *t = get_table();
+	HealthSlot *slot;
+
+	if (t->ndead == 0)
+		return;
+	SpinLockAcquire(&t->mutex);
+	slot = find_slot(t, map, node, false);
+	if (slot && slot->retry_at != 0)
+		slot->retry_at = plshard_clock() + (Deadline) map->options.node_timeout * 1000;
+	SpinLockRelease(&t->mutex);
+}
+
+void
+plshard_node_seen(const ClusterMap *map, int node, bool alive)
+{
+	HealthTable *t = get_table();
+	HealthSlot *slot;
+	Deadline	retry_at = alive ? 0 : plshard_clock() + (Deadline) map->options.node_timeout * 1000;
+
+	if (alive && t->ndead == 0)
+		return;
+	SpinLockAcquire(&t->mutex);
+	slot = find_slot(t, map, node, !alive);
+	if (slot)
+	{
+		t->ndead += (retry_at != 0) - (slot->retry_at != 0);
+		slot->retry_at = retry_at;
+	}
+	SpinLockRelease(&t->mutex);
+}
+
+/* The node in question, and some that tell whether the front itself is cut off. */
+#define NPROBES 4
+
+typedef enum ProbeState
+{
+	PROBE_PAUSED,				/* refused for now: connect again at "again" */
+	PROBE_CONNECTING,
+	PROBE_ASKING,
+	PROBE_ANSWERED,
+	PROBE_FAILED
+} ProbeState;
+
+typedef struct Probe
+{
+	int			node;
+	ProbeState	state;
+	PGconn	   *pg;
+	uint32		events;
+	Deadline	again;
+} Probe;
+
+static void
+probe_close(Probe *probe)
+{
+	if (probe->pg == NULL)
+		return;
+	PQfinish(probe->pg);
+	probe->pg = NULL;
+	ReleaseExternalFD();
+}
+
+static void
+probe_refused(Probe *probe)
+{
+	int			sqlstate = plshard_connection_sqlstate(probe->pg);
+	bool		answered = plshard_server_answered(probe->pg);
+
+	probe_close(probe);
+	if (answered)
+		probe->state = PROBE_ANSWERED;
+	else if (sqlstate == ERRCODE_CANNOT_CONNECT_NOW)
+	{
+		/* it is starting, or stopping: the time-out decides */
+		probe->state = PROBE_PAUSED;
+		probe->again = plshard_clock() + 50 * 1000;
+	}
+	else
+		probe->state = PROBE_FAILED;
+}
+
+static void
+probe_start(Probe *probe, const ClusterMap *map, Oid userid)
+{
+	NodeConninfo info;
+
+	plshard_build_conninfo(map, probe->node, userid, &info);
+	if (!AcquireExternalFD())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not probe node \"%s\": this session has too many open files and connections",
+						map->nodes[probe->node].name)));
+	probe->pg = PQconnectStartParams(info.keywords, info.values, 0);
+	if (probe->pg == NULL)
+	{
+		ReleaseExternalFD();
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	}
+	PQsetErrorVerbosity(probe->pg, PQERRORS_VERBOSE);
+	probe->state = PROBE_CONNECTING;
+	probe->events = WL_SOCKET_WRITEABLE;
+	if (PQstatus(probe->pg) == CONNECTION_BAD)
+		probe_refused(probe);
+}
+
+static void
+probe_advance(Probe *probe, bool pooled)
+{
+	PGresult   *result;
+
+	if (probe->state == PROBE_CONNECTING)
+	{
+		switch (PQconnectPoll(probe->pg))
+		{
+			case PGRES_POLLING_READING:
+				probe->events = WL_SOCKET_READABLE;
+				return;
+			case PGRES_POLLING_WRITING:
+				probe->events = WL_SOCKET_WRITEABLE;
+				return;
+			case PGRES_POLLING_OK:
+				if (pooled)
+					/* an answer can take as long as other sessions keep their connections */
+					probe->state = PROBE_ANSWERED;
+				else if (PQsendQuery(probe->pg, "SELECT 1"))
+				{
+					probe->state = PROBE_ASKING;
+					probe->events = WL_SOCKET_READABLE;
+				}
+				else
+					probe->state = PROBE_FAILED;
+				return;
+			default:
+				probe_refused(probe);
+				return;
+		}
+	}
+
+	Assert(probe->state == PROBE_ASKING);
+	if (!PQconsumeInput(probe->pg))
+	{
+		probe->state = PROBE_FAILED;
+		return;
+	}
+	if (PQisBusy(probe->pg))
+		return;
+	result = PQgetResult(probe->pg);
+	probe->state = PQresultStatus(result) == PGRES_TUPLES_OK ? PROBE_ANSWERED : PROBE_FAILED;
+	PQclear(result);
+}
+
+/*
+ * Probes nodes at once, until the first one is known and (where there are more)
+ * one of the others has answered, at the longest until the deadline.  What has
+ * come is looked at before the clock: a front that was stopped itself must not
+ * take that for the node's silence.
+ */
+static void
+run_probes(Probe *probes, const ClusterMap *map, Oid userid, Deadline deadline)
+{
+	bool		expired = false;
+
+	for (;;)
+	{
+		WaitSocket	sockets[NPROBES];
+		Probe	   *waiting[NPROBES];
+		int			n = 0;
+		bool		other_answers = false;
+		bool		others_open = false;
+		Deadline	wake = deadline;
+
+		for (int i = 0; i < NPROBES; i++)
+		{
+			Probe	   *p = &probes[i];
+
+			if (p->state == PROBE_PAUSED && deadline_passed(p->again))
+				probe_start(p, map, userid);
+			if (p->state == PROBE_PAUSED)
+				wake = deadline_min(wake, p->again);
+			else if (p->state == PROBE_CONNECTING || p->state == PROBE_ASKING)
+			{
+				sockets[n].fd = PQsocket(p->pg);
+				sockets[n].events = p->events;
+				sockets[n].passing = true;
+				waiting[n++] = p;
+			}
+			if (i > 0)
+			{
+				other_answers |= p->state == PROBE_ANSWERED;
+				others_open |= p->state < PROBE_ANSWERED;
+			}
+		}
+		if (probes[0].state == PROBE_ANSWERED ||
+			(probes[0].state == PROBE_FAILED && (other_answers || !others_open)) || expired)
+			return;
+		expired = plshard_wait(sockets, n, wake) == 0 && deadline_passed(deadline);
+		for (int i = 0; i < n; i++)
+		{
+			if (sockets[i].ready)
+				probe_advance(waiting[i], map->options.pooled);
+		}
+	}
+}
+
+/*
+ * Probes a node (unless it is known to be dead) and, if asked for, up to three
+ * others; true where it answers.
+ */
+static bool
+probe_nodes(const ClusterMap *map, int node, Oid userid, bool known_dead, Deadline deadline,
+			bool *other_answers)
+{
+	Probe		probes[NPROBES];
+	bool		answers;
+
+	memset(probes, 0, sizeof(probes));
+	for (int i = 0; i < NPROBES; i++)
+	{
+		bool		wanted = i == 0 ? !known_dead : other_answers && i < map->nnodes;
+
+		probes[i].node = (node + i) % map->nnodes;
+		probes[i].state = wanted ? PROBE_PAUSED : PROBE_FAILED;
+		probes[i].again = plshard_clock();
+	}
+
+	PG_TRY();
+	{
+		run_probes(probes, map, userid, deadline_min(deadline, deadline_in(map->options.node_timeout)));
+	}
+	PG_FINALLY();
+	{
+		for (int i = 0; i < NPROBES; i++)
+			probe_close(&probes[i]);
+	}
+	PG_END_TRY();
+
+	answers = probes[0].state == PROBE_ANSWERED;
+	for (int i = 1; other_answers && i < NPROBES; i++)
+		*other_answers |= probes[i].state == PROBE_ANSWERED;
+	if (answers || !deadline_passed(deadline))
+		plshard_node_seen(map, node, answers);
+	return answers;
+}
+
+bool
+plshard_node_answers(const ClusterMap *map, int node, Oid userid, Deadline deadline)
+{
+	return probe_nodes(map, node, userid, false, deadline, NULL);
+}
+
+NodeVerdict
+plshard_judge_node(const ClusterMap *map, int node, Oid userid,
+				   NodeSuspicion suspicion, Deadline deadline, char **message)
+{
+	*message = NULL;
+	if (suspicion != NODE_FAILED)
+	{
+		bool		other_answers = false;
+
+		if (probe_nodes(map, node, userid, suspicion == NODE_SILENT, deadline, &other_answers))
+			return NODE_ANSWERS;
+		if (deadline_passed(deadline))
+			return NODE_UNDECIDED;
+		if (!other_answers)
+		{
+			*message = pstrdup(map->nnodes > 1 ?
+							   "No other node of the cluster answers either." :
+							   "It is the only node of the cluster.");
+			return NODE_NOT_EVICTED;
+		}
+	}
+
+	switch (plshard_registry_evict(map, node, message))
+	{
+		case REGISTRY_DONE:
+			ereport(WARNING,
+					(errmsg("node \"%s\" of cluster \"%s\" failed: its placements are now inactive",
+							map->nodes[node].name, map->name),
+					 errhint("When the node is back, run SELECT plshard.repair_cluster('%s').",
+							 map->name)));
+			return NODE_EVICTED;
+		case REGISTRY_REFUSED:
+			return NODE_IS_LAST;
+		default:
+			return NODE_NOT_EVICTED;
+	}
+}

@@ -1,0 +1,220 @@
+/*
+ * node_settings.c
+ *
+ * Sets what a call needs set in its session on a node, and nothing that is set
+ * already: the connection knows.  On a pooled connection the next transaction may
+ * be in another session, and this one be another front's next: there everything is
+ * set anew in each transaction, for that transaction only.
+ */
+#include "postgres.h"
+
+#include "cluster/node_schema.h"
+#include "connection/node_settings.h"
+#include "connection/pipeline.h"
+#include "connection/session_key.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "pgtime.h"
+#include "utils/builtins.h"
+
+/*
+ * What is asked and set on every session of ours, in one round trip.  The %s are: whether
+ * the node has the cluster's objects (without them it has lost its data), and whether it is the
+ * server that it was; the types of NodeConn.lock_types; the session's key; the order of day,
+ * month and year.  Text travels as the same on both sides; nothing is written unless a
+ * write says so; a session whose front has gone ends soon, also while it computes.
+ */
+static const char setup_sql[] =
+"SELECT pg_catalog.current_setting('search_path'), "
+"%s, %s, %s, %s, "
+"pg_catalog.set_config('default_transaction_read_only', 'on', false), "
+"pg_catalog.set_config('default_transaction_isolation', 'read committed', false), "
+"pg_catalog.set_config('datestyle', 'ISO, %s', false), "
+"pg_catalog.set_config('intervalstyle', 'postgres', false), "
+"pg_catalog.set_config('extra_float_digits', '3', false), "
+"pg_catalog.set_config('bytea_output', 'hex', false), "
+"pg_catalog.set_config('lc_monetary', 'C', false), "
+"pg_catalog.set_config('array_nulls', 'on', false), "
+"pg_catalog.set_config('xmloption', 'content', false), "
+"pg_catalog.set_config('standard_conforming_strings', 'on', false), "
+"pg_catalog.set_config('client_min_messages', 'notice', false), "
+"pg_catalog.set_config('client_connection_check_interval', '500ms', false), "
+"pg_catalog.set_config('tcp_keepalives_idle', '10', false), "
+"pg_catalog.set_config('tcp_keepalives_interval', '5', false), "
+"pg_catalog.set_config('tcp_keepalives_count', '3', false), "
+"pg_catalog.set_config('tcp_user_timeout', '30000', false)";
+
+char *
+plshard_conn_setup_command(const NodeConn *conn)
+{
+	const char *has_schema = "true";
+	const char *same_server = "true";
+	const char *types = "NULL, NULL";
+
+	if (conn->epoch_sequence != NULL)
+	{
+		const char *sequence = quote_literal_cstr(conn->epoch_sequence);
+
+		has_schema = psprintf("pg_catalog.to_regclass(%s) IS NOT NULL", sequence);
+		same_server = psprintf("pg_catalog.obj_description(pg_catalog.to_regclass(%s), 'pg_class')"
+							   " OPERATOR(pg_catalog.=) (" PLSHARD_SERVER_SQL ")", sequence);
+		types = psprintf("pg_catalog.to_regtype('plshard_node.shard_lock')::pg_catalog.oid, "
+						 "pg_catalog.to_regtype(%s)::pg_catalog.oid", sequence);
+	}
+	return psprintf(setup_sql, has_schema, same_server, types, plshard_session_key_sql(false),
+					plshard_date_order_name(DateOrder));
+}
+
+static void
+send_path(NodeConn *conn, int64 shard_id, void *owner)
+{
+	const char *rest = conn->base_path;
+	char	   *sql = NULL;
+
+	if (plshard_conn_needs_text(conn, QUERY_PATH, shard_id))
+	{
+		if (shard_id == PATH_BASE)
+			sql = psprintf("SET search_path = %s", rest[0] ? rest : "''");
+		else
+			sql = psprintf("SET search_path = plshard_" INT64_FORMAT "%s%s",
+						   shard_id, rest[0] ? ", " : "", rest);
+		/* other than statements of calls, it cannot be shared by several shards */
+		if (plshard_conn_is_full(conn))
+		{
+			plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
+			return;
+		}
+	}
+	plshard_conn_send_prepared(conn, QUERY_PATH, shard_id, sql, 0, NULL, NULL, 0,
+							   PENDING_SETTING, owner, 0, false);
+}
+
+const char *
+plshard_date_order_name(int order)
+{
+	return order == DATEORDER_YMD ? "YMD" : order == DATEORDER_DMY ? "DMY" : "MDY";
+}
+
+/*
+ * All at once, with the session's lock (session_key.h) in a transaction that lasts.
+ * Outside of one they are in an implicit one with the command that follows in the
+ * same batch.
+ */
+static void
+send_local_settings(NodeConn *conn, int timeout, bool may_write, void *owner)
+{
+	bool		in_xact = conn->xact_depth > 0;
+	StringInfoData sql;
+
+	if (in_xact && conn->timezone == session_timezone && conn->date_order == DateOrder &&
+		conn->statement_timeout == timeout)
+		return;
+	if (in_xact && timeout == 0 && conn->statement_timeout != 0)
+		plshard_conn_send_plain(conn, "SET LOCAL statement_timeout = DEFAULT", PENDING_SETTING,
+								owner, 0, false);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT pg_catalog.set_config('datestyle', 'ISO, %s', true), "
+					 "pg_catalog.set_config('intervalstyle', 'postgres', true), "
+					 "pg_catalog.set_config('extra_float_digits', '3', true), "
+					 "pg_catalog.set_config('client_connection_check_interval', '500ms', true), "
+					 "pg_catalog.set_config('timezone', %s, true)",
+					 plshard_date_order_name(DateOrder),
+					 quote_literal_cstr(pg_get_timezone_name(session_timezone)));
+	if (timeout > 0)
+		appendStringInfo(&sql, ", pg_catalog.set_config('statement_timeout', '%d', true)", timeout);
+	if (in_xact)
+		appendStringInfo(&sql, ", %s", plshard_session_key_sql(true));
+	else if (!may_write)
+		appendStringInfoString(&sql, ", pg_catalog.set_config('transaction_read_only', 'on', true)");
+	plshard_conn_send_plain(conn, sql.data, PENDING_SETTING, owner, 0, false);
+	pfree(sql.data);
+	conn->timezone = session_timezone;
+	conn->date_order = DateOrder;
+	conn->statement_timeout = timeout;
+}
+
+/* So many one-shot writes without a read between them, and the next are expected, too. */
+#define WRITES_IN_A_ROW 8
+
+bool
+plshard_conn_stays_writable(NodeConn *conn)
+{
+	return conn->read_only != READ_ONLY_ON || ++conn->writes_in_a_row > WRITES_IN_A_ROW;
+}
+
+/* In a batch of its own, since it is for the next transaction. */
+static void
+send_default_read_only(NodeConn *conn, bool may_write, void *owner)
+{
+	if (may_write ? conn->read_only == READ_ONLY_OFF : conn->read_only >= READ_ONLY_SENT)
+		return;
+	plshard_conn_send_plain(conn, may_write ? "SET default_transaction_read_only = off" :
+							"SET default_transaction_read_only = on",
+							PENDING_SETTING, owner, 0, false);
+	plshard_conn_send_sync(conn, NULL);
+	conn->read_only = may_write ? READ_ONLY_OFF : READ_ONLY_SENT;
+	conn->was_writable |= may_write;
+}
+
+bool
+plshard_conn_begins_writable(NodeConn *conn, void *owner)
+{
+	if (conn->pooled || !plshard_conn_stays_writable(conn))
+		return false;
+	send_default_read_only(conn, true, owner);
+	return true;
+}
+
+bool
+plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write, void *owner)
+{
+	int			before = conn->npending;
+
+	if (conn->pooled)
+	{
+		Assert(shard_id == PATH_BASE);
+		send_local_settings(conn, timeout, may_write, owner);
+		return false;
+	}
+
+	/* within a transaction it is BEGIN that says so; without one, it is for the next */
+	if (conn->read_only == READ_ONLY_SENT && before == 0)
+		conn->read_only = READ_ONLY_ON; /* an error would have made it unknown */
+	if (conn->xact_depth == 0)
+		send_default_read_only(conn, may_write, owner);
+	if (conn->timezone != session_timezone)
+	{
+		char	   *sql = psprintf("SET timezone = %s",
+								   quote_literal_cstr(pg_get_timezone_name(session_timezone)));
+
+		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
+		pfree(sql);
+		conn->timezone = session_timezone;
+	}
+	if (conn->date_order != DateOrder)
+	{
+		char	   *sql = psprintf("SET datestyle = 'ISO, %s'", plshard_date_order_name(DateOrder));
+
+		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
+		pfree(sql);
+		conn->date_order = DateOrder;
+		conn->changed_date_order = true;
+	}
+	if (conn->statement_timeout != timeout)
+	{
+		char		sql[64];
+
+		if (timeout > 0)
+			snprintf(sql, sizeof(sql), "SET statement_timeout = %d", timeout);
+		else
+			snprintf(sql, sizeof(sql), "SET statement_timeout = DEFAULT");
+		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
+		conn->statement_timeout = timeout;
+	}
+	if (conn->path_shard != shard_id && conn->state == CONN_READY)
+	{
+		send_path(conn, shard_id, owner);
+		conn->path_shard = shard_id;
+	}
+	return conn->npending > before;
+}

@@ -1,0 +1,45 @@
+/*
+ * node_settings.h
+ *
+ * The settings of a session on a node that differ from call to call.
+ */
+#ifndef PLSHARD_NODE_SETTINGS_H
+#define PLSHARD_NODE_SETTINGS_H
+
+#include "connection/connection.h"
+
+/*
+ * What is asked and set in a new session.  The answer's columns: the session's own search_path;
+ * whether the node has the cluster's objects; whether its server is the one that it was, NULL where
+ * that is not known.  palloc'd.
+ */
+extern char *plshard_conn_setup_command(const NodeConn *conn);
+
+/*
+ * Queues search_path (a shard's, or PATH_BASE), statement_timeout (ms, 0: the
+ * session's own), TimeZone, the order of dates, and whether a command outside a
+ * transaction may write, each only where it differs from what is set.  True where
+ * something was sent that may stand in a batch of its own; on a pooled connection it
+ * must not.
+ */
+extern bool plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write,
+									   void *owner);
+
+/*
+ * Whether a one-shot write finds a session that may write, or is to make it one by saying so
+ * to plshard_conn_send_settings.  Else it must say itself that it writes: a session that reads,
+ * too, would be switched to and fro.  Counts as a write.
+ */
+extern bool plshard_conn_stays_writable(NodeConn *conn);
+
+/*
+ * The same for a write that begins a transaction, which is about to be sent: true where
+ * BEGIN need not say that it writes, since the session's default says so (or will, by a
+ * batch that this sends).
+ */
+extern bool plshard_conn_begins_writable(NodeConn *conn, void *owner);
+
+/* How DateStyle calls the order: DMY. */
+extern const char *plshard_date_order_name(int order);
+
+#endif							/* PLSHARD_NODE_SETTINGS_H */

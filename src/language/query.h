@@ -1,0 +1,68 @@
+/*
+ * query.h
+ *
+ * The text of remote statements, and which values are their parameters.
+ */
+#ifndef PLSHARD_QUERY_H
+#define PLSHARD_QUERY_H
+
+#include "language/function.h"
+
+/* An argument of a remote function: a value, or a place for an OUT argument. */
+typedef struct RemoteArg
+{
+	int			value;			/* -1: NULL of the type */
+	Oid			type;
+	bool		variadic;		/* an array whose elements are the arguments */
+} RemoteArg;
+
+/* Where "$1" stands in a statement. */
+typedef struct ParamPlace
+{
+	int			offset;
+	int			length;
+	int			param;			/* from 0 */
+} ParamPlace;
+
+typedef enum RemoteCallForm
+{
+	REMOTE_PROCEDURE,			/* CALL f(...) */
+	REMOTE_VOID,				/* SELECT f(...) */
+	REMOTE_VALUE,				/* SELECT f(...)::type */
+	REMOTE_ONE_VALUE,			/* SELECT COALESCE(f(...)::type): refused where f returns a set */
+	REMOTE_VALUES,				/* SELECT r::type AS name FROM f(...) AS r */
+	REMOTE_ROWS,				/* SELECT r.a::type, ... FROM f(...) AS r */
+	REMOTE_RECORDS				/* SELECT r.a, ... FROM f(...) AS r(a type, ...) */
+} RemoteCallForm;
+
+/*
+ * The statement that calls a remote function; schema may be NULL.  "columns"
+ * are the wanted ones (one for a value; NULL for the first two forms).  The
+ * values that became parameters are appended to *params, an integer list in
+ * the order of $1, $2, ...  A list of the ParamPlaces in the text is made in
+ * *places, unless that is NULL.  palloc'd.
+ */
+extern char *plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
+							  const char *schema, const char *name,
+							  int nargs, const RemoteArg *args,
+							  TupleDesc columns, List **params, List **places);
+
+/*
+ * The statement that COPYs the rows of a query that has places, in binary, with its
+ * parameters' values, which are text.  palloc'd.
+ */
+extern char *plshard_copy_sql(const RemoteQuery *query, const RemoteParams *params);
+
+/*
+ * The body's own statement, with $n::type where it names values; "params" as
+ * above; *is_procedure where it is CALL.  Throws what PostgreSQL's parser throws and 42601 for more than one
+ * statement, with positions in the body; 0A000 for what is not allowed in a
+ * read, or at all.  palloc'd.
+ */
+extern char *plshard_body_sql(const char *source, SourceSpan span, const ValueScope *scope,
+							  bool is_write, bool *is_procedure, List **params);
+
+/* The number of a value's parameter, appended to *params where it is new. */
+extern int	plshard_param_number(List **params, int value);
+
+#endif							/* PLSHARD_QUERY_H */

@@ -1,0 +1,123 @@
+/*
+ * repair_epoch.c
+ *
+ * The last step of a repair (PROTOCOL rule 20).  A node must refuse writes of
+ * fronts that do not know of the new placement before that placement is active,
+ * so the nodes are told first.  Should the registry not follow, it is raised to
+ * what the nodes know; no node ever knows an epoch that the registry has
+ * passed by, since an epoch is used for one attempt only.
+ *
+ * Every writer needs the shard's lock on the source: before the source is told
+ * it waits there, later it is refused.  So no write is missed if the lock
+ * outlives the telling; a source that has restarted has lost it.
+ *
+ * Sessions live in a context of their own, below the current one.
+ */
+#include "postgres.h"
+
+#include "base/guard.h"
+#include "cluster/locks.h"
+#include "cluster/node_schema.h"
+#include "maintenance/repair_epoch.h"
+#include "utils/memutils.h"
+
+/* How long a node may take to note an epoch, in milliseconds. */
+#define EPOCH_TIMEOUT 10000
+
+/* No shard's id: the lock under which a node's epoch is raised. */
+#define EPOCH_LOCK 0
+
+/* Opens sessions on all nodes that must know the epoch; returns how many. */
+static int
+open_sessions(const ClusterMap *map, int target_node, NodeSession **sessions)
+{
+	bool	   *wanted = palloc0(map->nnodes * sizeof(bool));
+	int			n = 0;
+
+	wanted[target_node] = true;
+	for (int shard = 0; shard < map->nshards; shard++)
+	{
+		for (int i = 0; i < map->shards[shard].nactive; i++)
+			wanted[plshard_placement(map, shard, i)->node] = true;
+	}
+	for (int node = 0; node < map->nnodes; node++)
+	{
+		if (wanted[node])
+			sessions[n++] = plshard_session_start(map, node);
+	}
+	return n;
+}
+
+/* Tells the nodes; returns the epoch. */
+static int64
+raise_epoch(const ClusterMap *map, int target_node, int64 seen_epoch, int64 *raised)
+{
+	NodeSession **sessions = palloc(map->nnodes * sizeof(NodeSession *));
+	PGresult  **results = palloc(map->nnodes * sizeof(PGresult *));
+	char	   *sequence = plshard_epoch_sequence(map);
+	int			n = open_sessions(map, target_node, sessions);
+	int64		epoch = Max(map->epoch, seen_epoch);
+
+	plshard_sessions_query(sessions, n, psprintf("SELECT last_value FROM %s", sequence),
+						   EPOCH_TIMEOUT, results);
+	for (int i = 0; i < n; i++)
+		epoch = Max(epoch, strtoi64(PQgetvalue(results[i], 0, 0), NULL, 10));
+	epoch++;
+
+	/* only upwards, also where two repairs meet */
+	*raised = epoch;
+	plshard_sessions_query(sessions, n,
+						   psprintf("BEGIN; SELECT pg_advisory_xact_lock(" INT64_FORMAT ");"
+									" SELECT setval('%s', " INT64_FORMAT ") FROM %s"
+									" WHERE last_value < " INT64_FORMAT "; COMMIT",
+									plshard_shard_lock_key(map, EPOCH_LOCK),
+									sequence, epoch, sequence, epoch),
+						   EPOCH_TIMEOUT, results);
+	return epoch;
+}
+
+/* Throws an error of raise_epoch again, with what to do about it. */
+static void
+rethrow_with_hint(void)
+{
+	ErrorData  *error = CopyErrorData();
+
+	FlushErrorState();
+	if (error->hint == NULL && !plshard_is_cancel(error))
+		error->hint = pstrdup("Every node with active placements must know of the repair. Start that node, or let a write to one of its shards take it out of the cluster; then repair again.");
+	ReThrowError(error);
+}
+
+RegistryOutcome
+plshard_activate_at_new_epoch(const ClusterMap *map, int64 shard_id, int target_node,
+							  int64 seen_epoch, NodeSession *source,
+							  int64 *raised, char **message)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(caller, "plshard epoch",
+												  ALLOCSET_SMALL_SIZES);
+	RegistryOutcome outcome;
+	int64		epoch = 0;
+
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		epoch = raise_epoch(map, target_node, seen_epoch, raised);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		rethrow_with_hint();
+	}
+	PG_END_TRY();
+	/* a session that still answers in its transaction has all its locks */
+	(void) plshard_session_query(source, "SELECT", 0, NULL);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+
+	outcome = plshard_registry_activate(map, shard_id, map->nodes[target_node].id,
+										map->epoch, epoch, message);
+	if (outcome == REGISTRY_DONE)
+		*raised = 0;
+	return outcome;
+}

@@ -1,0 +1,29 @@
+/*
+ * repair_epoch.h
+ *
+ * The last step of a repair: the new epoch, and the placement made active.
+ */
+#ifndef PLSHARD_REPAIR_EPOCH_H
+#define PLSHARD_REPAIR_EPOCH_H
+
+#include "connection/session.h"
+#include "registry/registry.h"
+
+/*
+ * Writes a new epoch, above all that the registry, the nodes and the caller
+ * (seen_epoch) know, to every node that holds active placements and to the
+ * target, looks whether the source's session has held the shard's lock until
+ * then, and makes the placement active at that epoch.
+ *
+ * *raised is the epoch from before it is first written anywhere until the
+ * registry has it, else 0: whoever gives up then calls
+ * plshard_registry_advance.  REGISTRY_REFUSED: the cluster has changed since
+ * the map was read, *message says how.  Throws where a node cannot be told, or
+ * the lock was lost.
+ */
+extern RegistryOutcome plshard_activate_at_new_epoch(const ClusterMap *map, int64 shard_id,
+													 int target_node, int64 seen_epoch,
+													 NodeSession *source,
+													 int64 *raised, char **message);
+
+#endif							/* PLSHARD_REPAIR_EPOCH_H */

@@ -1,0 +1,82 @@
+/*
+ * repair_job.h
+ *
+ * The repair of one placement, as a job that never waits by itself, so that
+ * several run side by side in one session.
+ */
+#ifndef PLSHARD_REPAIR_JOB_H
+#define PLSHARD_REPAIR_JOB_H
+
+#include "maintenance/repair_copy.h"
+#include "nodes/pg_list.h"
+
+struct RepairJob;
+typedef void (*RepairStep) (struct RepairJob *job, const PGresult *result);
+
+typedef struct RepairJob
+{
+	/* set by the caller; the rest zeroed */
+	MemoryContext context;		/* current in all functions below; sessions
+								 * are closed with it */
+	Oid			server_oid;
+	int64		shard_id;
+	const char *source_name;
+	const char *target_name;
+
+	/* for the caller */
+	bool		reached;		/* the target has answered */
+	bool		superfluous;	/* the placement turned out to be active already */
+	uint64		rows;			/* copied so far */
+
+	/* of repair_job.c alone */
+	ClusterMap *map;
+	int			shard;			/* indexes into the map */
+	int			source_node;
+	int			target_node;
+	int			attempts;		/* to find the placements unchanged */
+	int			nlocks;			/* sessions that hold the shard's lock, */
+	NodeSession **locks;		/* in placement order */
+	int64		seen_epoch;		/* the newest that a node knows */
+	int64		raised_epoch;	/* nodes may know it, the registry does not */
+	NodeSession *source;		/* one of locks */
+	NodeSession *target;
+	bool		holds_definition;	/* of the cluster, see change_lock.h */
+	List	   *commands;		/* recorded ones that are left to replay */
+	const char *command;		/* the one that is running */
+	const PGresult *source_relations;
+	const PGresult *target_relations;
+	int			relation;		/* the one being copied */
+	bool		copying;
+	bool		copying_calls;	/* after all relations: plshard_node's table of calls */
+	TableCopy	copy;
+	const char *afterwards;		/* commands to run once the rows are there */
+	NodeSession *awaited;		/* its result goes to */
+	RepairStep	next;
+	bool		finished;
+} RepairJob;
+
+/*
+ * Begins, after looking whether it can be done.  Errors: 42704 unknown shard or
+ * node; 55000 where the source holds no active placement, or the target none or
+ * an active one.
+ */
+extern void plshard_repair_begin(RepairJob *job);
+
+/*
+ * Goes on as far as possible without waiting; true when the placement is
+ * active.  Throws what stopped it.  Either way the caller then calls
+ * plshard_repair_end and deletes the context, which releases the locks and
+ * rolls back what was not committed on the nodes.
+ */
+extern bool plshard_repair_turn(RepairJob *job);
+
+/* Adds the sessions that the job waits for (at most two) to an array. */
+extern int	plshard_repair_sessions(RepairJob *job, NodeSession **sessions);
+
+/*
+ * Ends a job, also after an error: then it makes good that nodes may know an
+ * epoch that the registry does not.  The context is left to the caller.
+ */
+extern void plshard_repair_end(RepairJob *job);
+
+#endif							/* PLSHARD_REPAIR_JOB_H */

@@ -1,0 +1,156 @@
+/*
+ * repair_settle.c
+ *
+ * PROTOCOL rule 20: a node that counts again must not have a say in a transaction
+ * that others have decided without it, so these are settled while it is still out.
+ * What is prepared there then is of no use, since the copy replaces it.
+ *
+ * Everything is allocated in the current memory context, the job's.
+ */
+#include "postgres.h"
+
+#include "cluster/locks.h"
+#include "lib/stringinfo.h"
+#include "maintenance/repair_settle.h"
+#include "nodes/pg_list.h"
+#include "recovery/in_doubt.h"
+#include "recovery/recover.h"
+#include "utils/builtins.h"
+
+/* How long a session on the target may take to end (ms). */
+#define END_TIMEOUT 5000
+
+/* How long a transaction whose session lives is waited for (ms). */
+#define SETTLE_TIMEOUT 5000
+
+/* Connects to all nodes that count, and the target. */
+static RecoveryNode *
+connect(RepairJob *job, RecoveryNodes *nodes)
+{
+	int			target = plshard_cluster_node_index(nodes->map, job->target_name);
+	RecoveryNode *target_node;
+	Bitmapset  *needed;
+
+	if (target < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("node \"%s\" does not exist in cluster \"%s\"", job->target_name,
+						nodes->map->name)));
+	target_node = plshard_recovery_node(nodes, nodes->map->nodes[target].id);
+	needed = bms_add_member(bms_copy(nodes->current), target_node->id);
+	plshard_recovery_connect(nodes, needed);
+	for (int i = 0; i < nodes->n; i++)
+	{
+		const RecoveryNode *node = &nodes->list[i];
+
+		if (node->session != NULL || !bms_is_member(node->id, needed))
+			continue;
+		ereport(ERROR,
+				(errcode(node->sqlstate),
+				 errmsg_internal("%s", node->message),
+				 node == target_node ? 0 :
+				 errhint("A node with active placements may know of transactions in doubt. Start that node, or let a write to one of its shards take it out of the cluster; then repair again.")));
+	}
+	job->reached = true;
+	return target_node;
+}
+
+/* Settles what names the target, on nodes that count. */
+static void
+settle_naming(RecoveryNodes *nodes, const RecoveryNode *target)
+{
+	List	   *naming = NIL;
+	char	   *message;
+	ListCell   *lc;
+
+	foreach(lc, plshard_prepared_parts(nodes))
+	{
+		PreparedPart *part = lfirst(lc);
+
+		if (bms_is_member(target->id, part->gid.participants) &&
+			bms_is_member(part->node->id, nodes->current))
+			naming = lappend(naming, part);
+	}
+	if (!plshard_settle_parts(nodes, naming, SETTLE_TIMEOUT, &message))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a transaction in doubt that has written on node \"%s\" cannot be settled now",
+						target->name),
+				 errdetail_internal("%s", message),
+				 errhint("View plshard.in_doubt shows it.")));
+}
+
+/* The lock keys of the shards that have a placement on the target, as an SQL array. */
+static char *
+shard_keys(const ClusterMap *map, const char *target_name)
+{
+	StringInfoData keys;
+
+	initStringInfo(&keys);
+	for (int shard = 0; shard < map->nshards; shard++)
+	{
+		for (int i = 0; i < map->shards[shard].nplacements; i++)
+		{
+			if (strcmp(map->nodes[plshard_placement(map, shard, i)->node].name, target_name) == 0)
+				appendStringInfo(&keys, "%s" INT64_FORMAT, keys.len > 0 ? "," : "",
+								 plshard_shard_lock_key(map, map->shards[shard].id));
+		}
+	}
+	return psprintf("'{%s}'::bigint[]", keys.data);
+}
+
+/* Ends the sessions that are at work on placements there, which do not count. */
+static void
+end_sessions(RecoveryNodes *nodes, RecoveryNode *target)
+{
+	const PGresult *result;
+
+	result = plshard_recovery_ask(nodes, target,
+								  psprintf("SELECT pg_terminate_backend(pid, %d) FROM (SELECT DISTINCT l.pid"
+										   " FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1"
+										   " AND l.pid <> pg_backend_pid() AND l.database ="
+										   " (SELECT oid FROM pg_database WHERE datname = current_database())"
+										   " AND l.classid::bigint << 32 | l.objid::bigint = ANY (%s)) s",
+										   END_TIMEOUT, shard_keys(nodes->map, target->name)));
+	if (result == NULL)
+		ereport(ERROR,
+				(errcode(target->sqlstate),
+				 errmsg_internal("%s", target->message)));
+	plshard_session_check(target->session, result);
+}
+
+static void
+roll_back_rest(RecoveryNodes *nodes, const RecoveryNode *target)
+{
+	ListCell   *lc;
+
+	foreach(lc, plshard_prepared_parts(nodes))
+	{
+		const PreparedPart *part = lfirst(lc);
+		char	   *why = part->node == target ? plshard_roll_back_part(nodes, part) : NULL;
+
+		if (why != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("a prepared transaction on node \"%s\" cannot be rolled back", target->name),
+					 errdetail_internal("%s", why)));
+	}
+}
+
+void
+plshard_repair_settle(RepairJob *job)
+{
+	RecoveryNodes *nodes = plshard_recovery_nodes(plshard_cluster_reload(job->server_oid));
+	RecoveryNode *target = connect(job, nodes);
+
+	settle_naming(nodes, target);
+	plshard_recovery_reload(nodes);
+	if (!bms_is_member(target->id, nodes->current))
+	{
+		end_sessions(nodes, target);
+		/* what they have prepared elsewhere meanwhile */
+		settle_naming(nodes, target);
+		roll_back_rest(nodes, target);
+	}
+	plshard_recovery_close(nodes);
+}

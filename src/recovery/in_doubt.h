@@ -1,0 +1,58 @@
+/*
+ * in_doubt.h
+ *
+ * What distributed transactions have left prepared on the nodes of a cluster, and
+ * whose sessions are still there.
+ */
+#ifndef PLSHARD_IN_DOUBT_H
+#define PLSHARD_IN_DOUBT_H
+
+#include "cluster/gid.h"
+#include "recovery/recover_nodes.h"
+
+/* One transaction's part on one node. */
+typedef struct PreparedPart
+{
+	const char *text;			/* of the gid */
+	Gid			gid;
+	RecoveryNode *node;
+	const char *prepared_at;	/* a timestamptz, as text */
+	const char *owner;			/* a role of the node */
+	double		age;			/* in seconds, by the node's clock */
+} PreparedPart;
+
+/* A list of PreparedPart: this cluster's, of all nodes that are connected. */
+extern List *plshard_prepared_parts(RecoveryNodes *nodes);
+
+/* The sessions of fronts that the connected nodes know. */
+typedef struct FrontSession
+{
+	int32		front_key;		/* session_key.h */
+	int32		session;
+	double		works_for;		/* seconds since the transaction began that a node works on; 0: none */
+} FrontSession;
+
+typedef struct FrontSessions
+{
+	int			n;
+	FrontSession *list;			/* sorted */
+} FrontSessions;
+
+extern void plshard_front_sessions(RecoveryNodes *nodes, FrontSessions *sessions);
+
+/* Is the session that runs, or has run, a transaction among them, or one of this front's? */
+extern bool plshard_session_lives(const FrontSessions *sessions, const Gid *gid);
+
+/*
+ * Whether a prepared part is nobody's any more: its transaction has ended (which only its own
+ * server knows), its session has gone, or the registry says how it ends; or its session has not
+ * ended it for so long that it does not look as if it would, and no node works on something
+ * that it began before.  "sessions" must have been looked for after the part was.
+ */
+extern bool plshard_is_abandoned(const RecoveryNodes *nodes, const PreparedPart *part,
+								 const FrontSessions *sessions);
+
+/* What the texts of all gids of a cluster begin with.  palloc'd. */
+extern char *plshard_gid_prefix(const ClusterMap *map);
+
+#endif							/* PLSHARD_IN_DOUBT_H */

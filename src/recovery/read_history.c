@@ -1,0 +1,144 @@
+/*
+ * read_history.c
+ *
+ * Remembers for each shard from which node this session has read it last, below
+ * CacheMemoryContext.  Between the COMMIT of a transaction's decider and the COMMIT
+ * PREPARED elsewhere, its placements differ; who sticks to one does not see that.
+ *
+ * A node is settled once for all shards that move to it: what a session can have
+ * seen elsewhere before was prepared there before.  Settlings are counted, and a
+ * read notes how many there had been.
+ */
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "recovery/read_history.h"
+#include "recovery/recover.h"
+#include "utils/memutils.h"
+
+typedef struct ShardRead
+{
+	int32		node_id;		/* 0: never read */
+	uint32		settlings;		/* that there had been */
+} ShardRead;
+
+typedef struct NodeSettled
+{
+	int32		node_id;
+	uint32		settling;		/* the number of its last one */
+} NodeSettled;
+
+typedef struct ReadHistory
+{
+	ClusterRef	cluster;
+	int			nshards;
+	ShardRead  *shards;			/* by their index in the map, which never changes */
+	uint32		settlings;
+	List	   *nodes;			/* of NodeSettled: few, mostly none */
+} ReadHistory;
+
+static List *histories = NIL;
+static ReadHistory *last_used = NULL;
+
+static ReadHistory *
+find_history(const ClusterMap *map)
+{
+	MemoryContext caller;
+	ListCell   *lc;
+
+	if (last_used != NULL && last_used->cluster == map->ref && last_used->nshards == map->nshards)
+		return last_used;
+
+	last_used = NULL;
+	foreach(lc, histories)
+	{
+		if (((ReadHistory *) lfirst(lc))->cluster == map->ref)
+			last_used = lfirst(lc);
+	}
+	caller = MemoryContextSwitchTo(CacheMemoryContext);
+	if (last_used == NULL)
+	{
+		ReadHistory *history = palloc0(sizeof(ReadHistory));
+
+		history->cluster = map->ref;
+		histories = lappend(histories, history);
+		last_used = history;
+	}
+	if (last_used->nshards != map->nshards)
+	{
+		if (last_used->shards != NULL)
+			pfree(last_used->shards);
+		last_used->nshards = 0;
+		last_used->shards = palloc0(map->nshards * sizeof(ShardRead));
+		last_used->nshards = map->nshards;
+	}
+	MemoryContextSwitchTo(caller);
+	return last_used;
+}
+
+static NodeSettled *
+find_settled(ReadHistory *history, int32 node_id)
+{
+	MemoryContext caller;
+	NodeSettled *settled;
+	ListCell   *lc;
+
+	foreach(lc, history->nodes)
+	{
+		settled = lfirst(lc);
+		if (settled->node_id == node_id)
+			return settled;
+	}
+	caller = MemoryContextSwitchTo(CacheMemoryContext);
+	settled = palloc0(sizeof(NodeSettled));
+	settled->node_id = node_id;
+	history->nodes = lappend(history->nodes, settled);
+	MemoryContextSwitchTo(caller);
+	return settled;
+}
+
+/* A shard that is read from one node only never moves. */
+static bool
+may_move(const ClusterMap *map, int shard)
+{
+	return map->shards[shard].nplacements > 1 && !plshard_is_static(map);
+}
+
+void
+plshard_before_read(const ClusterMap *map, int shard, int node, Deadline deadline)
+{
+	ReadHistory *history;
+	const ShardRead *read;
+	NodeSettled *settled;
+	char	   *message;
+
+	if (!may_move(map, shard))
+		return;
+	history = find_history(map);
+	read = &history->shards[shard];
+	if (read->node_id == 0 || read->node_id == map->nodes[node].id)
+		return;
+	settled = find_settled(history, map->nodes[node].id);
+	if (settled->settling > read->settlings)
+		return;
+	/* also where it is in vain, or each read would try it again */
+	settled->settling = ++history->settlings;
+	if (deadline != NO_DEADLINE)
+		deadline = (plshard_clock() + deadline) / 2;
+	if (!plshard_recover_node(map, node, true, deadline, &message))
+		ereport(DEBUG1,
+				(errmsg_internal("what is in doubt on node \"%s\" could not be settled before a read: %s",
+								 map->nodes[node].name, message)));
+}
+
+void
+plshard_note_read(const ClusterMap *map, int shard, int node)
+{
+	ReadHistory *history;
+
+	if (!may_move(map, shard))
+		return;
+	history = find_history(map);
+	history->shards[shard].node_id = map->nodes[node].id;
+	history->shards[shard].settlings = history->settlings;
+}

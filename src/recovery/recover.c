@@ -1,0 +1,725 @@
+/*
+ * recover.c
+ *
+ * Settling a distributed transaction: first the decision, then what follows from
+ * it on each node.
+ *
+ * While the deciding node D counts, the row there is the decision: either the
+ * transaction's own commit has written it, or a recoverer writes "aborted",
+ * whichever is first.  When D has been evicted, or is lost for good with the front
+ * that decides, the others' word replaces it: if each of them that counts is
+ * prepared or has committed, the transaction may have been acknowledged, and is
+ * committed; if one is neither, it cannot have been.  Where no part has committed yet,
+ * each shard that may have been written needs one that is prepared: else its
+ * replicas may have been made anew from one that has rolled back.
+ *
+ * An abort, and any decision without D, is final only at the registry.
+ *
+ * A node that was evicted since the transaction began has nothing to say, also when it
+ * is back: a repair brings data, no rows of transactions.
+ *
+ * Everything is allocated in the context of the nodes (recover_nodes.h) and in the
+ * current one.
+ */
+#include "postgres.h"
+
+#include "connection/health.h"
+#include "connection/remote_error.h"
+#include "miscadmin.h"
+#include "recovery/gid_lock.h"
+#include "recovery/in_doubt.h"
+#include "recovery/recover.h"
+#include "registry/registry.h"
+#include "utils/builtins.h"
+
+/* How often the cluster may change, or a node come and go, while we decide. */
+#define DECIDE_ATTEMPTS 10
+
+/* How often a node is told, where somebody else is at work on the same. */
+#define APPLY_ATTEMPTS 4
+
+/* How often a session that lives is looked at again, in milliseconds. */
+#define WAIT_POLL 50
+
+typedef struct Settlement
+{
+	RecoveryNodes *nodes;
+	const Gid  *gid;
+	int			mode;
+	const char *text;			/* the gid's */
+	Bitmapset  *participants;	/* that the cluster still knows */
+	Bitmapset  *counting;		/* those whose word counts: never evicted since */
+	char	   *why;			/* what keeps us from settling it */
+} Settlement;
+
+/* What a look at the nodes has come to. */
+typedef enum Look
+{
+	LOOK_COMMIT,
+	LOOK_ABORT,
+	LOOK_UNKNOWN,				/* "why" says why */
+	LOOK_AGAIN					/* something has changed meanwhile */
+} Look;
+
+/* ---- commands ---- */
+
+/*
+ * Says "aborted" unless something has been said already; what stands.  A
+ * transaction that has written its row and is not over is waited for, a while.
+ */
+static char *
+tombstone_sql(const Settlement *s)
+{
+	const char *gid = quote_literal_cstr(s->text);
+
+	return psprintf("SET lock_timeout = %d;"
+					"INSERT INTO plshard_node.transaction (gid, state) VALUES (%s, 'aborted')"
+					" ON CONFLICT DO NOTHING;"
+					"SELECT state FROM plshard_node.transaction WHERE gid = %s",
+					s->nodes->map->options.node_timeout, gid, gid);
+}
+
+/* Is its part prepared here, and what does the row say? */
+static char *
+look_sql(const Settlement *s, const RecoveryNode *node)
+{
+	return psprintf("SELECT EXISTS (SELECT FROM pg_prepared_xacts"
+					" WHERE database = current_database() AND gid = %s),"
+					" (SELECT state FROM plshard_node.transaction WHERE gid = %s)",
+					quote_literal_cstr(plshard_prepared_name(s->text, node->id)),
+					quote_literal_cstr(s->text));
+}
+
+static bool
+failed_with(const RecoveryNode *node, int sqlstate)
+{
+	return PQresultStatus(node->result) == PGRES_FATAL_ERROR &&
+		plshard_result_sqlstate(node->result) == sqlstate;
+}
+
+static bool
+says(const RecoveryNode *node, int column, const char *value)
+{
+	return PQntuples(node->result) == 1 && strcmp(PQgetvalue(node->result, 0, column), value) == 0;
+}
+
+/* ---- deciding ---- */
+
+static void
+find_counting(Settlement *s)
+{
+	int			id = -1;
+
+	s->counting = NULL;
+	while ((id = bms_next_member(s->participants, id)) >= 0)
+	{
+		if (bms_is_member(id, s->nodes->current) && plshard_gid_binds(s->gid, s->nodes->map, id))
+			s->counting = bms_add_member(s->counting, id);
+	}
+}
+
+/* Looks at the cluster anew. */
+static void
+reload(Settlement *s)
+{
+	plshard_recovery_reload(s->nodes);
+	find_counting(s);
+}
+
+/*
+ * A node that counts and has failed: evicted where it is dead (then the cluster has
+ * changed), else it is the reason why we do not know.
+ */
+static Look
+judge(Settlement *s, const RecoveryNode *node, NodeSuspicion suspicion)
+{
+	char	   *message;
+	int			index = plshard_cluster_node_by_id(s->nodes->map, node->id);
+
+	if (index < 0)
+		return LOOK_AGAIN;
+	switch (plshard_judge_node(s->nodes->map, index, GetUserId(), suspicion, s->nodes->deadline, &message))
+	{
+		case NODE_EVICTED:
+			reload(s);
+			return LOOK_AGAIN;
+		case NODE_IS_LAST:
+			s->why = psprintf("Node \"%s\" is needed, but does not answer, and holds the last active placement of a shard.",
+							  node->name);
+			return LOOK_UNKNOWN;
+		default:
+			s->why = message ? psprintf("%s %s", plshard_recovery_reason(node), message) :
+				plshard_recovery_reason(node);
+			return LOOK_UNKNOWN;
+	}
+}
+
+/* LOOK_AGAIN where a node that did not answer is not needed any more. */
+static Look
+judge_unreached(Settlement *s, RecoveryNode *node)
+{
+	/* a server that lets nobody in is there; what it says is in the error */
+	if (node->sqlstate != 0 &&
+		ERRCODE_TO_CATEGORY(node->sqlstate) != ERRCODE_CONNECTION_EXCEPTION &&
+		ERRCODE_TO_CATEGORY(node->sqlstate) != ERRCODE_OPERATOR_INTERVENTION)
+	{
+		s->why = plshard_recovery_reason(node);
+		return LOOK_UNKNOWN;
+	}
+	return judge(s, node, NODE_SUSPECT);
+}
+
+/* What an error of a node that was asked for its row means. */
+static Look
+judge_answer(Settlement *s, const RecoveryNode *node)
+{
+	if (failed_with(node, ERRCODE_LOCK_NOT_AVAILABLE))
+	{
+		s->why = psprintf("It is still under way on node \"%s\".", node->name);
+		return LOOK_UNKNOWN;
+	}
+	/* another server in the node's place */
+	if (failed_with(node, ERRCODE_UNDEFINED_TABLE) || failed_with(node, ERRCODE_INVALID_SCHEMA_NAME))
+		return judge(s, node, NODE_FAILED);
+	s->why = plshard_recovery_reason(node);
+	return LOOK_UNKNOWN;
+}
+
+/* Writes the decision down where it is final; what stands there. */
+static Look
+decide_at_registry(Settlement *s, bool commit)
+{
+	bool		stands;
+
+	if (plshard_registry_decide(s->nodes->map, s->text, commit, &stands, &s->why) != REGISTRY_DONE)
+		return LOOK_UNKNOWN;
+	return stands ? LOOK_COMMIT : LOOK_ABORT;
+}
+
+/* PROTOCOL rule 10. */
+static Look
+ask_decider(Settlement *s)
+{
+	RecoveryNode *node = plshard_recovery_node(s->nodes, s->gid->decider);
+
+	plshard_recovery_connect(s->nodes, bms_make_singleton(node->id));
+	if (node->session == NULL)
+		return judge_unreached(s, node);
+	if (plshard_recovery_ask(s->nodes, node, tombstone_sql(s)) == NULL)
+		return LOOK_AGAIN;
+	if (PQresultStatus(node->result) != PGRES_TUPLES_OK)
+		return judge_answer(s, node);
+
+	/* it has spoken while it still counted, or not at all */
+	reload(s);
+	if (!bms_is_member(node->id, s->counting))
+		return LOOK_AGAIN;
+	return says(node, 0, "committed") ? LOOK_COMMIT : decide_at_registry(s, false);
+}
+
+/*
+ * Those of the participants in "unprepared" have no row either, or an "aborted" one:
+ * they will not commit.
+ */
+static Look
+seal(Settlement *s, Bitmapset *unprepared)
+{
+	int			id = -1;
+
+	while ((id = bms_next_member(unprepared, id)) >= 0)
+		plshard_recovery_node(s->nodes, id)->sql = tombstone_sql(s);
+	plshard_recovery_run(s->nodes);
+
+	id = -1;
+	while ((id = bms_next_member(unprepared, id)) >= 0)
+	{
+		RecoveryNode *node = plshard_recovery_node(s->nodes, id);
+
+		if (node->result == NULL)
+			return LOOK_AGAIN;
+		if (PQresultStatus(node->result) != PGRES_TUPLES_OK)
+		{
+			Look		look = judge_answer(s, node);
+
+			/* it may have been prepared just now */
+			return failed_with(node, ERRCODE_LOCK_NOT_AVAILABLE) ? LOOK_AGAIN : look;
+		}
+		if (!says(node, 0, "aborted"))
+			return LOOK_AGAIN;
+	}
+	return LOOK_ABORT;
+}
+
+/*
+ * A shard that the transaction may have written and of which nobody in "asked" has a
+ * replica, as an index into the map; -1 if there is none.  A shard was not written
+ * if a placement that was active then is on a node that takes no part.
+ */
+static int
+uncovered_shard(const Settlement *s, const Bitmapset *asked)
+{
+	const ClusterMap *map = s->nodes->map;
+
+	for (int shard = 0; shard < map->nshards; shard++)
+	{
+		bool		written = false;
+		bool		settled = false;
+
+		for (int i = 0; i < map->shards[shard].nplacements; i++)
+		{
+			const ClusterPlacement *placement = plshard_placement(map, shard, i);
+			int32		node_id = map->nodes[placement->node].id;
+			bool		was_active = placement->state == PLACEMENT_ACTIVE &&
+				placement->active_since <= s->gid->epoch;
+
+			if (was_active &&
+				(bms_is_member(node_id, asked) || !bms_is_member(node_id, s->participants)))
+				settled = true;
+			else if (bms_is_member(node_id, s->participants))
+				written = true;
+		}
+		if (written && !settled)
+			return shard;
+	}
+	return -1;
+}
+
+/* PROTOCOL rule 11. */
+static Look
+ask_others(Settlement *s)
+{
+	Bitmapset  *asked = bms_copy(s->counting);
+	Bitmapset  *unprepared = NULL;
+	bool		committed = false;
+	bool		stands;
+	int			id = -1;
+
+	if (plshard_registry_decision(s->nodes->map, s->text, &stands))
+		return stands ? LOOK_COMMIT : LOOK_ABORT;
+	if (bms_is_empty(asked))
+	{
+		s->why = pstrdup("All its nodes have been taken out of the cluster since.");
+		return LOOK_UNKNOWN;
+	}
+
+	plshard_recovery_connect(s->nodes, asked);
+	while ((id = bms_next_member(asked, id)) >= 0)
+	{
+		RecoveryNode *node = plshard_recovery_node(s->nodes, id);
+
+		if (node->session == NULL)
+			return judge_unreached(s, node);
+		node->sql = look_sql(s, node);
+	}
+	plshard_recovery_run(s->nodes);
+
+	id = -1;
+	while ((id = bms_next_member(asked, id)) >= 0)
+	{
+		RecoveryNode *node = plshard_recovery_node(s->nodes, id);
+
+		if (node->result == NULL)
+			return LOOK_AGAIN;
+		if (PQresultStatus(node->result) != PGRES_TUPLES_OK)
+			return judge_answer(s, node);
+		committed |= says(node, 1, "committed");
+		if (!says(node, 0, "t") && !says(node, 1, "committed"))
+			unprepared = bms_add_member(unprepared, id);
+	}
+	/* a part that has committed says how it was decided */
+	if (!bms_is_empty(unprepared) && !committed)
+	{
+		Look		look = seal(s, unprepared);
+
+		return look == LOOK_ABORT ? decide_at_registry(s, false) : look;
+	}
+
+	reload(s);
+	if (!bms_equal(asked, s->counting))
+		return LOOK_AGAIN;
+	if (!committed)
+	{
+		int			shard = uncovered_shard(s, asked);
+
+		if (shard >= 0)
+		{
+			s->why = psprintf("All replicas of shard " INT64_FORMAT " that may have known the outcome have been evicted since.",
+							  s->nodes->map->shards[shard].id);
+			return LOOK_UNKNOWN;
+		}
+	}
+	return decide_at_registry(s, true);
+}
+
+/* PROTOCOL rule 14. */
+static Look
+ask_front(Settlement *s)
+{
+	uint8		own_id[sizeof(s->gid->front_id)];
+	bool		stands;
+
+	plshard_front_id(own_id);
+	if (memcmp(own_id, s->gid->front_id, sizeof(own_id)) == 0)
+	{
+		/* looked at first: a transaction that has ended has left its row, or never will */
+		bool		is_open = plshard_gid_is_open(s->gid);
+
+		if (plshard_front_committed(s->text))
+			return LOOK_COMMIT;
+		if (!is_open)
+			return decide_at_registry(s, false);
+		s->why = psprintf("Session %d, which runs it, decides.", s->gid->session);
+		return LOOK_UNKNOWN;
+	}
+	if (plshard_registry_decision(s->nodes->map, s->text, &stands))
+		return stands ? LOOK_COMMIT : LOOK_ABORT;
+	s->why = pstrdup("It has written on another front, too, which decides. If that front is lost, see plshard.forget_front.");
+	return LOOK_UNKNOWN;
+}
+
+static TransactionOutcome
+decide(Settlement *s)
+{
+	for (int attempts = 0; attempts < DECIDE_ATTEMPTS; attempts++)
+	{
+		Look		look;
+
+		if (s->gid->decider == 0 && !(s->mode & SETTLE_FORGET_FRONT))
+			look = ask_front(s);
+		else if (bms_is_member(s->gid->decider, s->counting))
+			look = ask_decider(s);
+		else
+			look = ask_others(s);
+
+		switch (look)
+		{
+			case LOOK_COMMIT:
+				return OUTCOME_COMMITTED;
+			case LOOK_ABORT:
+				return OUTCOME_ABORTED;
+			case LOOK_UNKNOWN:
+				return OUTCOME_UNKNOWN;
+			case LOOK_AGAIN:
+				break;
+		}
+	}
+	s->why = psprintf("Cluster \"%s\" changes too often, or the transaction is still under way.",
+					  s->nodes->map->name);
+	return OUTCOME_UNKNOWN;
+}
+
+/* ---- telling the nodes ---- */
+
+/* Why a prepared transaction of another role was not ended; NULL if it may be. */
+static char *
+become_owner(RecoveryNodes *nodes, RecoveryNode *node, const char *owner, const char *role)
+{
+	if (PQresultStatus(plshard_recovery_ask(nodes, node, psprintf("SET ROLE %s", quote_identifier(owner))))
+		== PGRES_COMMAND_OK)
+		return NULL;
+	if (node->result != NULL && failed_with(node, ERRCODE_INSUFFICIENT_PRIVILEGE))
+		return psprintf("On node \"%s\" role \"%s\" may not finish what role \"%s\" has prepared: run GRANT %s TO %s there, or set the cluster's option recovery_role.",
+						node->name, role, owner, quote_identifier(owner), quote_identifier(role));
+	return plshard_recovery_reason(node);
+}
+
+typedef enum Ended
+{
+	ENDED_NOW,
+	ENDED_NOTHING,				/* nothing is prepared there */
+	ENDED_BUSY,					/* somebody else is at it */
+	ENDED_FAILED				/* *why says why */
+} Ended;
+
+/* Ends what is prepared on one node. */
+static Ended
+end_prepared(RecoveryNodes *nodes, RecoveryNode *node, const char *text, bool commit,
+			 char **why)
+{
+	const char *name = quote_literal_cstr(plshard_prepared_name(text, node->id));
+	const char *tag = commit ? "COMMIT PREPARED" : "ROLLBACK PREPARED";
+	const PGresult *found;
+	const PGresult *result;
+	bool		as_owner;
+	Ended		ended = ENDED_FAILED;
+
+	found = plshard_recovery_ask(nodes, node,
+								 psprintf("SELECT owner, current_user, owner = current_user"
+										  " OR current_setting('is_superuser') = 'on'"
+										  " FROM pg_prepared_xacts WHERE gid = %s"
+										  " AND database = current_database()", name));
+	if (PQresultStatus(found) != PGRES_TUPLES_OK)
+	{
+		*why = plshard_recovery_reason(node);
+		return ENDED_FAILED;
+	}
+	if (PQntuples(found) == 0)
+		return ENDED_NOTHING;
+	as_owner = PQgetvalue(found, 0, 2)[0] != 't';
+	if (as_owner)
+	{
+		*why = become_owner(nodes, node, PQgetvalue(found, 0, 0), PQgetvalue(found, 0, 1));
+		if (*why != NULL)
+			return ENDED_FAILED;
+	}
+
+	result = plshard_recovery_ask(nodes, node, psprintf("%s %s", tag, name));
+	if (PQresultStatus(result) == PGRES_COMMAND_OK &&
+		strcmp(PQcmdStatus(unconstify(PGresult *, result)), tag) == 0)
+		ended = ENDED_NOW;
+	else if (result != NULL && (failed_with(node, ERRCODE_UNDEFINED_OBJECT) ||
+								failed_with(node, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)))
+		ended = ENDED_BUSY;
+	else
+		*why = plshard_recovery_reason(node);
+	if (as_owner && node->session != NULL)
+		(void) plshard_recovery_ask(nodes, node, "RESET ROLE");
+	return ended;
+}
+
+/* One node; returns why it could not be told, NULL if it was. */
+static char *
+tell_node(Settlement *s, RecoveryNode *node, bool commit)
+{
+	for (int attempts = 0; attempts < APPLY_ATTEMPTS; attempts++)
+	{
+		char	   *why;
+
+		switch (end_prepared(s->nodes, node, s->text, commit, &why))
+		{
+			case ENDED_NOW:
+				return NULL;
+			case ENDED_NOTHING:
+				break;
+			case ENDED_BUSY:
+				continue;
+			case ENDED_FAILED:
+				return why;
+		}
+		if (commit)
+			return NULL;
+
+		/* what is not prepared yet must not be so later */
+		(void) plshard_recovery_ask(s->nodes, node, tombstone_sql(s));
+		if (node->result != NULL && failed_with(node, ERRCODE_LOCK_NOT_AVAILABLE))
+			continue;
+		if (PQresultStatus(node->result) != PGRES_TUPLES_OK)
+			return plshard_recovery_reason(node);
+		return says(node, 0, "aborted") ? NULL :
+			psprintf("On node \"%s\" it was committed, although it is aborted.", node->name);
+	}
+	return psprintf("Others are at work on it on node \"%s\".", node->name);
+}
+
+/*
+ * All nodes that can be reached.  Of one that does not count any more nothing is
+ * expected: repair rolls back what is left there.
+ */
+static char *
+apply(Settlement *s, bool commit)
+{
+	char	   *message = NULL;
+	int			id = -1;
+
+	if (!bms_is_empty(s->counting))
+		plshard_recovery_connect(s->nodes, s->counting);
+	while ((id = bms_next_member(s->participants, id)) >= 0)
+	{
+		RecoveryNode *node = plshard_recovery_node(s->nodes, id);
+		char	   *why;
+
+		/* the decider is never prepared, and has said its word */
+		if (id == s->gid->decider && bms_is_member(id, s->counting))
+			continue;
+		if (node->session != NULL)
+			why = tell_node(s, node, commit);
+		else
+			why = plshard_recovery_reason(node);
+		if (why == NULL || !bms_is_member(id, s->counting))
+			continue;
+		if (node->session == NULL && commit && (s->mode & SETTLE_EVICT) &&
+			judge_unreached(s, node) == LOOK_AGAIN)
+			continue;
+		if (message == NULL)
+			message = why;
+	}
+	return message;
+}
+
+TransactionOutcome
+plshard_settle(RecoveryNodes *nodes, const Gid *gid, int mode, char **message)
+{
+	Settlement	s = {.nodes = nodes, .gid = gid, .mode = mode, .text = plshard_gid_text(gid)};
+	TransactionOutcome outcome;
+	int			id = -1;
+
+	while ((id = bms_next_member(gid->participants, id)) >= 0)
+	{
+		if (plshard_recovery_node(nodes, id) != NULL)
+			s.participants = bms_add_member(s.participants, id);
+	}
+	find_counting(&s);
+	outcome = decide(&s);
+	*message = outcome == OUTCOME_UNKNOWN ? s.why : apply(&s, outcome == OUTCOME_COMMITTED);
+	return outcome;
+}
+
+TransactionOutcome
+plshard_settle_transaction(const ClusterMap *map, const Gid *gid, char **message)
+{
+	RecoveryNodes *nodes = plshard_recovery_nodes(plshard_cluster_reload(map->server_oid));
+	TransactionOutcome outcome = plshard_settle(nodes, gid, SETTLE_EVICT, message);
+
+	plshard_recovery_close(nodes);
+	return outcome;
+}
+
+char *
+plshard_prevent_part(ClusterMap *map, const Gid *gid, int32 node_id, Deadline deadline)
+{
+	RecoveryNodes *nodes = plshard_recovery_nodes(map);
+	Settlement	s = {.nodes = nodes, .gid = gid, .text = plshard_gid_text(gid)};
+	RecoveryNode *node = plshard_recovery_node(nodes, node_id);
+	char	   *why;
+
+	nodes->deadline = deadline;
+	plshard_recovery_connect(nodes, bms_make_singleton(node_id));
+	why = node->session ? tell_node(&s, node, false) : plshard_recovery_reason(node);
+	plshard_recovery_close(nodes);
+	return why;
+}
+
+char *
+plshard_roll_back_part(RecoveryNodes *nodes, const PreparedPart *part)
+{
+	char	   *why = NULL;
+
+	(void) end_prepared(nodes, part->node, part->text, false, &why);
+	return why;
+}
+
+/* ---- what stands in the way ---- */
+
+static bool
+is_among(List *parts, const PreparedPart *part)
+{
+	ListCell   *lc;
+
+	foreach(lc, parts)
+	{
+		const PreparedPart *other = lfirst(lc);
+
+		if (other->node == part->node && strcmp(other->text, part->text) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Those of the parts that are prepared now. */
+static List *
+still_prepared(RecoveryNodes *nodes, List *parts)
+{
+	List	   *now = plshard_prepared_parts(nodes);
+	List	   *still = NIL;
+	ListCell   *lc;
+
+	foreach(lc, parts)
+	{
+		/* a node that does not answer any more may have it */
+		if (is_among(now, lfirst(lc)) || ((PreparedPart *) lfirst(lc))->node->session == NULL)
+			still = lappend(still, lfirst(lc));
+	}
+	return still;
+}
+
+bool
+plshard_settle_parts(RecoveryNodes *nodes, List *parts, int timeout, char **message)
+{
+	Deadline	patience = deadline_in(timeout);
+	bool		last_try = false;
+
+	*message = NULL;
+	while ((parts = still_prepared(nodes, parts)) != NIL)
+	{
+		FrontSessions sessions;
+		bool		waiting = false;
+		ListCell   *lc;
+
+		if (last_try)
+		{
+			if (*message == NULL)
+				*message = plshard_recovery_reason(((PreparedPart *) linitial(parts))->node);
+			return false;
+		}
+		last_try = deadline_passed(patience) || deadline_passed(nodes->deadline);
+		plshard_front_sessions(nodes, &sessions);
+		foreach(lc, parts)
+		{
+			const PreparedPart *part = lfirst(lc);
+
+			if (last_try || plshard_is_abandoned(nodes, part, &sessions))
+				(void) plshard_settle(nodes, &part->gid, 0, message);
+			else
+				waiting = true;
+		}
+		if (waiting)
+			plshard_wait(NULL, 0, deadline_in(WAIT_POLL));
+		else
+			last_try = true;
+	}
+	return true;
+}
+
+/* Settles those that nobody else will; false where some are left. */
+static bool
+settle_abandoned(RecoveryNodes *nodes, List *parts, char **message)
+{
+	FrontSessions sessions;
+	ListCell   *lc;
+
+	*message = NULL;
+	plshard_front_sessions(nodes, &sessions);
+	foreach(lc, parts)
+	{
+		const PreparedPart *part = lfirst(lc);
+
+		if (plshard_is_abandoned(nodes, part, &sessions))
+			(void) plshard_settle(nodes, &part->gid, 0, message);
+	}
+	return still_prepared(nodes, parts) == NIL;
+}
+
+bool
+plshard_recover_node(const ClusterMap *map, int node, bool all, Deadline deadline,
+					 char **message)
+{
+	RecoveryNodes *nodes = plshard_recovery_nodes(plshard_cluster_reload(map->server_oid));
+	RecoveryNode *here = plshard_recovery_node(nodes, map->nodes[node].id);
+	Bitmapset  *participants = NULL;
+	bool		settled = false;
+	List	   *parts;
+	ListCell   *lc;
+
+	nodes->deadline = deadline;
+	if (here == NULL)
+	{
+		*message = pstrdup("The node is not in the cluster any more.");
+		return false;
+	}
+	plshard_recovery_connect(nodes, bms_make_singleton(here->id));
+	parts = plshard_prepared_parts(nodes);
+	if (here->session == NULL)
+		*message = plshard_recovery_reason(here);
+	else
+	{
+		/* whose sessions may be seen on any of their nodes */
+		foreach(lc, parts)
+			participants = bms_add_members(participants, ((PreparedPart *) lfirst(lc))->gid.participants);
+		if (participants != NULL)
+			plshard_recovery_connect(nodes, participants);
+		settled = all ? plshard_settle_parts(nodes, parts, map->options.node_timeout, message) :
+			settle_abandoned(nodes, parts, message);
+	}
+	plshard_recovery_close(nodes);
+	return settled;
+}

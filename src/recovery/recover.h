@@ -1,0 +1,87 @@
+/*
+ * recover.h
+ *
+ * Finding out, and bringing about, how a distributed transaction ends that its
+ * own session cannot end (PROTOCOL rules 9 to 11).  Everybody may do it, several
+ * at once; all come to the same end.
+ *
+ * Works on sessions of its own (session.h) as the current user, each step bounded
+ * in time by the cluster's node_timeout.  Of nodes and the registry nothing is
+ * thrown: what they say against it is in *message.
+ */
+#ifndef PLSHARD_RECOVER_H
+#define PLSHARD_RECOVER_H
+
+#include "cluster/gid.h"
+#include "recovery/in_doubt.h"
+
+typedef enum TransactionOutcome
+{
+	OUTCOME_COMMITTED,
+	OUTCOME_ABORTED,
+	OUTCOME_UNKNOWN				/* not settled now: *message says what is missing */
+} TransactionOutcome;
+
+/*
+ * How long the row of a settled transaction stays at least, in seconds.  Whoever
+ * has sent COMMIT to the decider has to ask within that time, and takes a later
+ * "aborted" for unknown.
+ */
+#ifdef PLSHARD_INJECTION
+#define PLSHARD_ROWS_KEPT 10	/* a test waits for it */
+#else
+#define PLSHARD_ROWS_KEPT 60
+#endif
+
+/*
+ * Settles one transaction on all its nodes.  COMMITTED and ABORTED are final.  A
+ * node that could not be told keeps its part prepared until recovery meets it;
+ * *message then says which, else it is NULL (palloc'd).  After COMMITTED such a
+ * node is evicted if it is dead, so that *message means that one could not be.
+ */
+extern TransactionOutcome plshard_settle_transaction(const ClusterMap *map, const Gid *gid,
+													 char **message);
+
+/*
+ * Settles what was in doubt on one node (an index into the map) when it was called,
+ * for somebody who waits behind it or moves a read there.  A transaction whose session
+ * still lives is left alone, or with "all" waited for, up to node_timeout, before it
+ * is settled too.  True when all of it has ended; else *message (palloc'd) says what
+ * has not, NULL where sessions of such transactions still live.  What is not done at
+ * the deadline (if any) is left.
+ */
+extern bool plshard_recover_node(const ClusterMap *map, int node, bool all, Deadline deadline,
+								 char **message);
+
+/*
+ * For the session that runs a transaction, before it has sent COMMIT to the deciding node, nor
+ * will: sees to it that a node has nothing of it prepared, nor will have.  Returns why that could
+ * not be done (palloc'd), or NULL.
+ */
+extern char *plshard_prevent_part(ClusterMap *map, const Gid *gid, int32 node_id, Deadline deadline);
+
+/* ---- for recovery itself: with nodes that the caller has connected to ---- */
+
+typedef enum SettleMode
+{
+	SETTLE_EVICT = 1,			/* nodes that cannot be told to commit */
+	SETTLE_FORGET_FRONT = 2		/* the front that decides is lost: decide without it */
+} SettleMode;
+
+extern TransactionOutcome plshard_settle(RecoveryNodes *nodes, const Gid *gid, int mode,
+										 char **message);
+
+/*
+ * Sees to it that none of some parts (in_doubt.h) is prepared any more: settles what
+ * is abandoned, waits for the others, and settles them too after "timeout" ms.  False
+ * where some are left; *message (palloc'd) then says why.
+ */
+extern bool plshard_settle_parts(RecoveryNodes *nodes, List *parts, int timeout, char **message);
+
+/*
+ * Rolls back one part, on a node whose copy does not count.  Returns why it could not
+ * be done (a sentence, palloc'd), or NULL.
+ */
+extern char *plshard_roll_back_part(RecoveryNodes *nodes, const PreparedPart *part);
+
+#endif							/* PLSHARD_RECOVER_H */

@@ -1,0 +1,213 @@
+/*
+ * recover_rows.c
+ *
+ * Which rows can go (PROTOCOL rule 13).  The order of looks matters: first the
+ * rows, then the sessions, then what is prepared.  A row that was there before its
+ * transaction had nothing prepared anywhere has done its duty: what follows a
+ * decision has happened, and can only be repeated in vain.
+ *
+ * The session must be gone from all the nodes, too: an "aborted" row may hold off a
+ * PREPARE or COMMIT of its that is yet to come, and it may ask for a "committed" one
+ * whose COMMIT was not answered.  (What it knows to be over it deletes itself.)  Should
+ * it have lost all its connections, it asks soon, within PLSHARD_ROWS_KEPT.
+ *
+ * A pass goes over all rows in the order of their keys, some thousand at a time, each
+ * batch in a context of its own below the current one.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "maintenance/cluster_admin.h"
+#include "recovery/in_doubt.h"
+#include "recovery/recover.h"
+#include "recovery/recover_rows.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#define BATCH 5000
+
+/* Where rows are kept. */
+typedef struct RowSource
+{
+	RecoveryNode *node;			/* NULL: a table of ours */
+	const char *list_sql;		/* %s: the key to begin behind; %d: how many; gids in order */
+	const char *delete_sql;		/* %s: an array of gids */
+	char	   *last;			/* the key where the last batch ended */
+	bool		finished;
+} RowSource;
+
+/* What has been found out between a batch's rows and their end. */
+typedef struct Knowledge
+{
+	RecoveryNodes *nodes;
+	FrontSessions sessions;
+	List	   *parts;
+} Knowledge;
+
+static bool
+is_prepared(const Knowledge *k, const char *gid)
+{
+	ListCell   *lc;
+
+	foreach(lc, k->parts)
+	{
+		if (strcmp(((PreparedPart *) lfirst(lc))->text, gid) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+can_go(const Knowledge *k, const char *text)
+{
+	Gid			gid;
+
+	if (!plshard_gid_parse(text, &gid) || is_prepared(k, text))
+		return false;
+	for (int i = 0; i < k->nodes->n; i++)
+	{
+		const RecoveryNode *node = &k->nodes->list[i];
+
+		if (node->session == NULL && bms_is_member(node->id, gid.participants) &&
+			bms_is_member(node->id, k->nodes->current))
+			return false;
+	}
+	return !plshard_session_lives(&k->sessions, &gid);
+}
+
+/* Lists gids as lines of text, which is what plshard_catalog_query can return. */
+static char *
+lines_of(const RowSource *source)
+{
+	const char *begin = quote_literal_cstr(source->last);
+
+	return psprintf("SELECT string_agg(gid, E'\\n' ORDER BY gid) FROM (%s) rows",
+					psprintf(source->list_sql, begin, BATCH));
+}
+
+/* The rows of all sources behind their last keys: an array of texts, NULL where there is none. */
+static char **
+read_batch(RecoveryNodes *nodes, RowSource *sources, int nsources)
+{
+	char	  **lines = palloc0(nsources * sizeof(char *));
+
+	for (int i = 0; i < nsources; i++)
+	{
+		if (sources[i].node != NULL && !sources[i].finished)
+			sources[i].node->sql = lines_of(&sources[i]);
+	}
+	plshard_recovery_run(nodes);
+	for (int i = 0; i < nsources; i++)
+	{
+		const RecoveryNode *node = sources[i].node;
+
+		if (sources[i].finished)
+			continue;
+		if (node == NULL)
+			lines[i] = plshard_catalog_query(lines_of(&sources[i]), 0, NULL);
+		else if (PQresultStatus(node->result) == PGRES_TUPLES_OK && !PQgetisnull(node->result, 0, 0))
+			lines[i] = PQgetvalue(node->result, 0, 0);
+	}
+	return lines;
+}
+
+/* Goes through one source's batch: the array of those that can go, NULL if none. */
+static char *
+choose(const Knowledge *k, RowSource *source, char *lines, MemoryContext context)
+{
+	StringInfoData gids;
+	int			nrows = 0;
+	char	   *last = NULL;
+
+	initStringInfo(&gids);
+	for (char *line = lines; line != NULL;)
+	{
+		char	   *next = strchr(line, '\n');
+
+		if (next != NULL)
+			*next++ = '\0';
+		nrows++;
+		last = line;
+		if (can_go(k, line))
+			appendStringInfo(&gids, "%s%s", gids.len > 0 ? ", " : "", quote_literal_cstr(line));
+		line = next;
+	}
+	source->finished = nrows < BATCH;
+	if (last != NULL)
+		source->last = MemoryContextStrdup(context, last);
+	return gids.len > 0 ? psprintf(source->delete_sql, psprintf("ARRAY[%s]", gids.data)) : NULL;
+}
+
+/* One batch of each source; true when all rows have been seen. */
+static bool
+delete_batch(RecoveryNodes *nodes, RowSource *sources, int nsources, MemoryContext context)
+{
+	Knowledge	k = {.nodes = nodes};
+	char	  **lines = read_batch(nodes, sources, nsources);
+	bool		finished = true;
+	bool		some = false;
+
+	for (int i = 0; i < nsources; i++)
+		some |= lines[i] != NULL;
+	if (!some)
+		return true;
+	plshard_front_sessions(nodes, &k.sessions);
+	k.parts = plshard_prepared_parts(nodes);
+
+	for (int i = 0; i < nsources; i++)
+	{
+		char	   *sql = sources[i].finished ? NULL : choose(&k, &sources[i], lines[i], context);
+
+		finished &= sources[i].finished;
+		if (sql == NULL)
+			continue;
+		if (sources[i].node != NULL)
+			sources[i].node->sql = sql;
+		else
+			(void) plshard_catalog_query(sql, 0, NULL);
+	}
+	plshard_recovery_run(nodes);
+	return finished;
+}
+
+void
+plshard_delete_settled_rows(RecoveryNodes *nodes)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext batch = AllocSetContextCreate(caller, "plshard rows", ALLOCSET_DEFAULT_SIZES);
+	RowSource  *sources = palloc0((nodes->n + 2) * sizeof(RowSource));
+	char	   *prefix = plshard_gid_prefix(nodes->map);
+	char	   *old = psprintf("< clock_timestamp() - interval '%d s'", PLSHARD_ROWS_KEPT);
+	int			n = 0;
+	bool		finished = false;
+
+	for (int i = 0; i < nodes->n; i++)
+	{
+		sources[n].node = &nodes->list[i];
+		sources[n].list_sql = psprintf("SELECT gid FROM plshard_node.transaction"
+									   " WHERE gid > %%s AND starts_with(gid, '%s')"
+									   " AND written_at %s ORDER BY gid LIMIT %%d", prefix, old);
+		sources[n++].delete_sql = "DELETE FROM plshard_node.transaction WHERE gid = ANY (%s)";
+	}
+	sources[n].list_sql = psprintf("SELECT gid FROM plshard.decision"
+								   " WHERE cluster_id = '%s' AND gid > %%s AND decided_at %s"
+								   " ORDER BY gid LIMIT %%d", plshard_cluster_id_text(nodes->map), old);
+	sources[n++].delete_sql = psprintf("DELETE FROM plshard.decision"
+									   " WHERE cluster_id = '%s' AND gid = ANY (%%s)",
+									   plshard_cluster_id_text(nodes->map));
+	sources[n].list_sql = psprintf("SELECT gid FROM plshard.transaction"
+								   " WHERE gid > %%s AND starts_with(gid, '%s')"
+								   " ORDER BY gid LIMIT %%d", prefix);
+	sources[n++].delete_sql = "DELETE FROM plshard.transaction WHERE gid = ANY (%s)";
+	for (int i = 0; i < n; i++)
+		sources[i].last = "";
+
+	while (!finished)
+	{
+		MemoryContextSwitchTo(batch);
+		finished = delete_batch(nodes, sources, n, caller);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(batch);
+	}
+	MemoryContextDelete(batch);
+}

@@ -1,0 +1,670 @@
+/*
+ * atomic_commit.c
+ *
+ * The commit protocol of PROTOCOL rules 6 to 9, 14 and 15.  Everything lives in
+ * TopTransactionContext.
+ *
+ * From the first PREPARE on nothing is cancelled.  Where the outcome cannot be
+ * brought about here, the caller hears so (08007) and recovery does it.
+ */
+#include "postgres.h"
+
+#include "base/inject.h"
+#include "connection/health.h"
+#include "connection/pipeline.h"
+#include "miscadmin.h"
+#include "recovery/gid_lock.h"
+#include "recovery/recover.h"
+#include "registry/registry.h"
+#include "transaction/atomic_commit.h"
+#include "transaction/branch.h"
+#include "transaction/commit_rows.h"
+#include "transaction/front_decision.h"
+#include "transaction/remote_xact.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+
+/*
+ * How long an error waits for a node to take back what it has prepared, in milliseconds: no longer,
+ * since who meets what is left can do it as well.
+ */
+#define TAKE_BACK_PATIENCE 1000
+
+struct AtomicCommit
+{
+	Participants *participants;
+	HTAB	   *written;
+	List	   *branches;		/* of Branch */
+	Participant *decider;		/* NULL: the front decides */
+};
+
+/* A commit that the front decides, between PREPARE and the front's end. */
+static AtomicCommit *undecided = NULL;
+
+bool
+plshard_needs_atomic_commit(const Participants *participants)
+{
+	return participants->n > 1 || (participants->n == 1 && plshard_front_decides(participants));
+}
+
+/* ---- ending what is prepared ---- */
+
+/* "COMMIT" or "ROLLBACK", and the name on the participant's node. */
+static char *
+prepared_command(const char *command, const Branch *branch, const NodeConn *conn)
+{
+	return psprintf("%s '%s'", command, plshard_prepared_name(branch->text, conn->key.node_id));
+}
+
+/*
+ * Around what ends a prepared transaction: only its owner may, or a superuser.  In a batch of its
+ * own, since that command must be one, too.
+ */
+static void
+send_owner(NodeConn *conn, const Branch *branch, bool begins)
+{
+	const char *role = branch->map->options.recovery_role;
+	char	   *sql;
+
+	if (role[0] == '\0')
+		return;
+	sql = begins ? psprintf("SET ROLE %s", quote_identifier(role)) : pstrdup("RESET ROLE");
+	plshard_conn_send_plain(conn, sql, PENDING_SETTING, NULL, 0, false);
+	plshard_conn_send_sync(conn, NULL);
+	pfree(sql);
+}
+
+/* Runs COMMIT PREPARED or ROLLBACK PREPARED on all that are prepared. */
+static void
+end_prepared(AtomicCommit *commit, const char *command)
+{
+	for (int i = 0; i < commit->participants->n; i++)
+	{
+		Participant *p = &commit->participants->list[i];
+
+		p->state = COMMAND_NONE;
+		if (!p->prepared)
+			continue;
+		plshard_participant_begin(p);
+		send_owner(p->conn, p->branch, true);
+		plshard_participant_send(p, 0, prepared_command(command, p->branch, p->conn), command);
+		plshard_participant_end(p);
+		send_owner(p->conn, p->branch, false);
+	}
+	plshard_inject("prepared_ending");
+	plshard_participants_wait(commit->participants);
+}
+
+/* Settles the one branch of a commit that a node decides, as the role whose it is. */
+static TransactionOutcome
+settle(const Branch *branch, char **message)
+{
+	TransactionOutcome outcome;
+	Oid			user;
+	int			sec_context;
+
+	AcceptInvalidationMessages();
+	GetUserIdAndSecContext(&user, &sec_context);
+	SetUserIdAndSecContext(branch->userid, sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	outcome = plshard_settle_transaction(plshard_cluster_map_unchecked(branch->cluster),
+										 &branch->gid, message);
+	SetUserIdAndSecContext(user, sec_context);
+	return outcome;
+}
+
+/*
+ * Over a new connection, since the node has ended ours, or still works on what came before
+ * PREPARE: true where nothing is prepared there, or will be.
+ */
+static bool
+take_back_anew(const Participant *p)
+{
+	Oid			user;
+	int			sec_context;
+	char	   *why;
+
+	GetUserIdAndSecContext(&user, &sec_context);
+	SetUserIdAndSecContext(p->branch->userid, sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	why = plshard_prevent_part(p->branch->map, &p->branch->gid, p->conn->key.node_id,
+							   deadline_in(TAKE_BACK_PATIENCE));
+	SetUserIdAndSecContext(user, sec_context);
+	return why == NULL;
+}
+
+/*
+ * A participant that has not answered COMMIT PREPARED, though the decision is to
+ * commit: nobody may read from it before it has committed (rule 8).
+ */
+static void
+commit_straggler(AtomicCommit *commit, Participant *p)
+{
+	NodeConn   *conn = p->conn;
+	char	   *message = NULL;
+
+	AcceptInvalidationMessages();
+	p->map = plshard_cluster_map_unchecked(conn->key.cluster);
+	if (!plshard_node_matters(conn, p->map, commit->written))
+		return;
+	if (p->state == COMMAND_UNKNOWN && !conn->xact_must_commit &&
+		plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, conn->key.node_id),
+						   conn->key.userid, NODE_SUSPECT, NO_DEADLINE, &message) == NODE_EVICTED)
+		return;
+	/* the node answers, or has done it at the word of somebody else */
+	if (settle(p->branch, &message) == OUTCOME_COMMITTED && message == NULL)
+		return;
+	plshard_throw_unknown(commit->participants,
+						  psprintf("It is decided to commit, but node \"%s\" has not confirmed it: recovery will commit there. %s",
+								   conn->node_name, message ? message : ""), NULL);
+}
+
+static void
+commit_everywhere(AtomicCommit *commit)
+{
+	bool		all = true;
+
+	plshard_inject("before_commit_prepared");
+	end_prepared(commit, "COMMIT PREPARED");
+	plshard_inject("commit_prepared");
+	for (int i = 0; i < commit->participants->n; i++)
+	{
+		Participant *p = &commit->participants->list[i];
+
+		if (!p->prepared || p->state == COMMAND_DONE)
+			continue;
+		all = false;
+		commit_straggler(commit, p);
+	}
+	for (int i = 0; all && i < commit->participants->n; i++)
+		plshard_commit_row_is_settled(commit->participants->list[i].conn,
+					   commit->participants->list[i].branch->text);
+}
+
+/* ---- PREPARE ---- */
+
+/* A lost connection's transaction is not what the end of the front's shall look at. */
+static void
+leave_xact(NodeConn *conn)
+{
+	conn->xact_depth = 0;
+	conn->xact_lost = false;
+}
+
+/*
+ * Takes the PREPAREs back, and throws why the transaction cannot be committed: what
+ * a node has refused, or else that one was lost.
+ */
+static void
+abort_and_throw(AtomicCommit *commit)
+{
+	Participants *participants = commit->participants;
+	Participant failure = {.state = COMMAND_NONE};
+
+	for (int i = 0; i < participants->n; i++)
+	{
+		const Participant *p = &participants->list[i];
+
+		if (p->state == COMMAND_REFUSED ||
+			(p->state == COMMAND_UNKNOWN && failure.state == COMMAND_NONE))
+			failure = *p;
+		if (p->state == COMMAND_REFUSED)
+			break;
+	}
+	plshard_atomic_abort(commit);
+	if (failure.state == COMMAND_REFUSED)
+		plshard_throw_refused(participants, &failure);
+	plshard_throw_lost_participant(participants, failure.conn);
+}
+
+/* Deferred constraints shall speak while all can still be rolled back. */
+static void
+send_constraints(NodeConn *conn, void *owner)
+{
+	plshard_conn_send_prepared(conn, QUERY_CONSTRAINTS, 0, "SET CONSTRAINTS ALL IMMEDIATE",
+							   0, NULL, NULL, 0, PENDING_XACT, owner, 0, false);
+}
+
+/* What they wait for must have an end: the caller cannot cancel a commit. */
+static void
+send_lock_timeout(NodeConn *conn, void *owner)
+{
+	plshard_conn_send_prepared(conn, QUERY_COMMIT_LOCK_TIMEOUT, 0, "SET LOCAL lock_timeout = '10s'",
+							   0, NULL, NULL, 0, PENDING_SETTING, owner, 0, false);
+}
+
+/* Queues what comes before PREPARE: the row, and whose the prepared transaction will be. */
+static void
+send_before_prepare(NodeConn *conn, const Branch *branch, void *owner)
+{
+	const char *role = branch->map->options.recovery_role;
+	char	   *sql;
+
+	plshard_send_commit_row(conn, branch->text, owner);
+	if (role[0] == '\0')
+		return;
+	/* deferred triggers are not for that role to run */
+	send_constraints(conn, owner);
+	sql = psprintf("SET LOCAL ROLE %s", quote_identifier(role));
+	plshard_conn_send_plain(conn, sql, PENDING_XACT, owner, 0, false);
+	pfree(sql);
+}
+
+/* Queues what prepares a participant, or what the deciding node can do meanwhile. */
+static void
+send_prepare(const AtomicCommit *commit, Participant *p)
+{
+	plshard_participant_begin(p);
+	send_lock_timeout(p->conn, p);
+	if (p == commit->decider)
+	{
+		plshard_participant_send(p, QUERY_CONSTRAINTS, "SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS");
+		plshard_participant_end(p);
+		return;
+	}
+	send_before_prepare(p->conn, p->branch, p);
+	plshard_participant_send(p, 0, prepared_command("PREPARE TRANSACTION", p->branch, p->conn),
+							 "PREPARE TRANSACTION");
+	plshard_participant_end(p);
+}
+
+/* Takes in what a participant has answered to send_prepare; true where it is well. */
+static bool
+note_prepared(const AtomicCommit *commit, Participant *p)
+{
+	if (p == commit->decider)
+		return p->state == COMMAND_DONE;
+	if (p->state == COMMAND_DONE)
+	{
+		p->prepared = true;
+		p->conn->xact_depth = 0;
+		if (p->conn->sync_wait_cancelled)
+		{
+			p->unsynced = true;
+			p->state = COMMAND_REFUSED;
+		}
+	}
+	return p->state == COMMAND_DONE;
+}
+
+static bool
+note_all_prepared(const AtomicCommit *commit)
+{
+	bool		well = true;
+
+	for (int i = 0; i < commit->participants->n; i++)
+		well &= note_prepared(commit, &commit->participants->list[i]);
+	return well;
+}
+
+static Participant *
+participant_of(const AtomicCommit *commit, const NodeConn *conn)
+{
+	Participant *p = commit->participants->list;
+
+	while (p->conn != conn)
+		p++;
+	return p;
+}
+
+void
+plshard_atomic_send_with_call(const AtomicCommit *commit, NodeConn *conn, void *owner, int number)
+{
+	const Participant *p = participant_of(commit, conn);
+
+	conn->sync_wait_cancelled = false;
+	if (p == commit->decider)
+		send_constraints(conn, owner);
+	else
+	{
+		send_before_prepare(conn, p->branch, owner);
+		plshard_conn_send_plain(conn, prepared_command("PREPARE TRANSACTION", p->branch, conn),
+								PENDING_XACT, owner, number, false);
+	}
+}
+
+bool
+plshard_atomic_note(const AtomicCommit *commit, NodeConn *conn, CommandState state)
+{
+	Participant *p = participant_of(commit, conn);
+
+	p->state = state;
+	return note_prepared(commit, p);
+}
+
+/* In PG_CATCH, while PREPAREs are on their way: takes them back. */
+static void
+abort_and_rethrow(AtomicCommit *commit)
+{
+	ErrorData  *error;
+
+	HOLD_INTERRUPTS();			/* the error undid the commit's own */
+	MemoryContextSwitchTo(TopTransactionContext);
+	error = CopyErrorData();
+	FlushErrorState();
+	commit->participants->may_abort = false;
+	plshard_participants_abandon(commit->participants);
+	note_all_prepared(commit);
+	plshard_atomic_abort(commit);
+	commit->participants->settled = true;
+	ReThrowError(error);
+}
+
+AtomicCommit *
+plshard_atomic_begin(Participants *participants, HTAB *written)
+{
+	AtomicCommit *commit = palloc0(sizeof(AtomicCommit));
+
+	commit->participants = participants;
+	commit->written = written;
+	if (!plshard_front_decides(participants))
+		commit->decider = plshard_choose_decider(participants, written);
+	commit->branches = plshard_name_branches(participants, commit->decider, written);
+	return commit;
+}
+
+AtomicCommit *
+plshard_atomic_prepare(Participants *participants, HTAB *written)
+{
+	AtomicCommit *commit = plshard_atomic_begin(participants, written);
+	volatile bool well = false;
+
+	plshard_inject("before_prepare");
+	if (commit->decider == NULL)
+		undecided = commit;
+	participants->begun = true;
+	PG_TRY();
+	{
+		for (int i = 0; i < participants->n; i++)
+			send_prepare(commit, &participants->list[i]);
+		plshard_inject("prepare_sent");
+		participants->may_abort = true;
+		plshard_participants_wait(participants);
+		participants->may_abort = false;
+		well = note_all_prepared(commit);
+		plshard_inject("prepared");
+	}
+	PG_CATCH();
+	{
+		abort_and_rethrow(commit);
+	}
+	PG_END_TRY();
+	if (!well)
+		abort_and_throw(commit);
+	return commit;
+}
+
+/* ---- the decision ---- */
+
+/* It was never told to commit, or has refused to. */
+static void
+roll_back_decider(AtomicCommit *commit)
+{
+	NodeConn   *decider = commit->decider->conn;
+
+	if (decider->state == CONN_READY && decider->xact_depth > 0)
+		plshard_xact_rollback(decider);
+	leave_xact(decider);
+}
+
+/*
+ * Rule 9: once a PREPARE was sent, an abort is final only when the deciding node can
+ * no longer commit, and the registry says abort.  True where it says commit: then
+ * somebody has settled the transaction without the deciding node.
+ */
+static bool
+decide_abort(AtomicCommit *commit)
+{
+	const Branch *branch = commit->decider->branch;
+	bool		in_doubt = false;
+	bool		committed;
+	char	   *message;
+
+	roll_back_decider(commit);
+	for (int i = 0; i < commit->participants->n; i++)
+	{
+		const Participant *p = &commit->participants->list[i];
+
+		in_doubt |= p->prepared || (p != commit->decider && p->state == COMMAND_UNKNOWN);
+	}
+	if (!in_doubt)
+		return false;			/* nothing is prepared, nor will be */
+
+	plshard_inject("before_abort_decision");
+	if (plshard_registry_decide(branch->map, branch->text, false, &committed, &message) != REGISTRY_DONE)
+		plshard_throw_unknown(commit->participants,
+							  psprintf("It could not be written down that the transaction is rolled back. %s",
+									   message ? message : ""), NULL);
+	plshard_inject("abort_decided");
+	return committed;
+}
+
+void
+plshard_atomic_abort(AtomicCommit *commit)
+{
+	if (commit->decider == NULL)
+		return;					/* the front's own abort does it */
+	if (decide_abort(commit))
+		plshard_throw_unknown(commit->participants,
+							  "Recovery has committed it without the deciding node.",
+							  commit->decider->map->name);
+	commit->participants->deadline = deadline_in(TAKE_BACK_PATIENCE);
+	end_prepared(commit, "ROLLBACK PREPARED");
+	commit->participants->deadline = NO_DEADLINE;
+	/* what is left, on a node that has ended our session, is for whoever meets it */
+	plshard_gid_close(&commit->decider->branch->gid);
+}
+
+void
+plshard_atomic_take_back(AtomicCommit *commit)
+{
+	Participants *participants = commit->participants;
+	const Participant *other = &participants->list[commit->decider == &participants->list[0] ? 1 : 0];
+	bool		silent = false;
+
+	Assert(participants->n == 2);
+	roll_back_decider(commit);
+	if (other->prepared)
+	{
+		participants->deadline = deadline_in(TAKE_BACK_PATIENCE);
+		end_prepared(commit, "ROLLBACK PREPARED");
+		if (other->state == COMMAND_DONE)
+			return;
+		silent = deadline_passed(participants->deadline);
+	}
+	else if (other->state != COMMAND_UNKNOWN)
+		return;
+	if (!silent && take_back_anew(other))
+		return;
+	plshard_atomic_abort(commit);
+}
+
+/*
+ * The deciding node's answer to COMMIT, which was sent at "sent", did not come:
+ * somebody's decision stands now.  Recovery may have deleted the row of a commit
+ * that it has finished, if we ask late: no row means nothing then.
+ */
+static void
+settle_lost_decision(AtomicCommit *commit, Deadline sent)
+{
+	char	   *message;
+	TransactionOutcome outcome = settle(commit->decider->branch, &message);
+
+	if (outcome == OUTCOME_ABORTED &&
+		deadline_passed(sent + (Deadline) PLSHARD_ROWS_KEPT * 1000000))
+	{
+		outcome = OUTCOME_UNKNOWN;
+		message = "It took too long to ask what has become of it.";
+	}
+	switch (outcome)
+	{
+		case OUTCOME_COMMITTED:
+			if (message != NULL)
+				plshard_throw_unknown(commit->participants,
+									  psprintf("It is decided to commit, but not all nodes have confirmed it. %s",
+											   message), NULL);
+			return;
+		case OUTCOME_ABORTED:
+			plshard_throw_lost_participant(commit->participants, commit->decider->conn);
+			break;
+		case OUTCOME_UNKNOWN:
+			plshard_throw_unknown(commit->participants,
+								  psprintf("The connection to node \"%s\" was lost during commit. %s",
+										   commit->decider->conn->node_name, message ? message : ""),
+								  NULL);
+			break;
+	}
+}
+
+/* The deciding node commits: that is the decision. */
+static void
+decide_by_node(AtomicCommit *commit)
+{
+	Participant *decider = commit->decider;
+	Deadline	sent;
+
+	plshard_inject("before_commit");
+	plshard_participant_begin(decider);
+	plshard_send_commit_row(decider->conn, decider->branch->text, decider);
+	plshard_participant_send(decider, QUERY_COMMIT, "COMMIT", "COMMIT");
+	sent = plshard_clock();
+	plshard_participant_end(decider);
+	plshard_inject("commit_sent");
+	plshard_participants_wait(commit->participants);
+	plshard_inject("committed");
+
+	if (decider->state == COMMAND_DONE)
+	{
+		leave_xact(decider->conn);
+		if (decider->conn->sync_wait_cancelled)
+			plshard_throw_unknown(commit->participants,
+								  psprintf("Node \"%s\" has committed, but did not wait for its standby server.",
+										   decider->conn->node_name), NULL);
+		commit_everywhere(commit);
+	}
+	else if (decider->state == COMMAND_UNKNOWN)
+	{
+		leave_xact(decider->conn);
+		settle_lost_decision(commit, sent);
+	}
+	else
+		abort_and_throw(commit);
+}
+
+void
+plshard_atomic_decide(AtomicCommit *commit)
+{
+	ListCell   *cell;
+	List	   *gids = NIL;
+
+	if (commit->decider != NULL)
+	{
+		decide_by_node(commit);
+		return;
+	}
+	foreach(cell, commit->branches)
+		gids = lappend(gids, ((Branch *) lfirst(cell))->text);
+	plshard_front_decide(gids);
+	plshard_inject("front_row");
+}
+
+/* ---- what the front has decided ---- */
+
+/* Sends COMMIT PREPARED and waits for it; what does not come is left to recovery. */
+static void
+commit_decided_by_front(AtomicCommit *commit)
+{
+	ListCell   *cell;
+
+	plshard_inject("front_committed");
+	commit->participants->deadline = deadline_in(commit->participants->list[0].map->options.node_timeout);
+	end_prepared(commit, "COMMIT PREPARED");
+	foreach(cell, commit->branches)
+	{
+		const Branch *branch = lfirst(cell);
+		bool		all = true;
+
+		for (int i = 0; i < commit->participants->n; i++)
+		{
+			const Participant *p = &commit->participants->list[i];
+
+			if (p->branch != branch || p->state == COMMAND_DONE)
+				continue;
+			all = false;
+			ereport(WARNING,
+					(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+					 errmsg("node \"%s\" has not confirmed the commit of this transaction",
+							p->conn->node_name),
+					 errdetail("The transaction is committed; recovery will commit it there.")));
+		}
+		for (int i = 0; all && i < commit->participants->n; i++)
+		{
+			if (commit->participants->list[i].branch == branch)
+				plshard_commit_row_is_settled(commit->participants->list[i].conn, branch->text);
+		}
+		if (all)
+			plshard_front_settled(branch->text);
+	}
+}
+
+bool
+plshard_atomic_front_decides(void)
+{
+	return undecided != NULL;
+}
+
+bool
+plshard_atomic_front_committed(void)
+{
+	AtomicCommit *commit = undecided;
+	MemoryContext context = CurrentMemoryContext;
+
+	undecided = NULL;
+	if (commit == NULL)
+		return false;
+	MemoryContextSwitchTo(TopTransactionContext);
+	PG_TRY();
+	{
+		commit_decided_by_front(commit);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		/* the front has committed: an error would bring the server down */
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(TopTransactionContext);
+		error = CopyErrorData();
+		FlushErrorState();
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("could not commit this transaction on all nodes: %s", error->message),
+				 errdetail("The transaction is committed; recovery will commit it on the nodes.")));
+		for (int i = 0; i < commit->participants->n; i++)
+			plshard_conn_settle(commit->participants->list[i].conn);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return true;
+}
+
+bool
+plshard_atomic_front_aborted(void)
+{
+	AtomicCommit *commit = undecided;
+
+	undecided = NULL;
+	for (int i = 0; commit && i < commit->participants->n; i++)
+	{
+		Participant *p = &commit->participants->list[i];
+
+		plshard_conn_settle(p->conn);
+		if (!p->prepared || p->conn->state != CONN_READY)
+			continue;
+		send_owner(p->conn, p->branch, true);
+		plshard_conn_send_plain(p->conn, prepared_command("ROLLBACK PREPARED", p->branch, p->conn),
+								PENDING_XACT, NULL, 0, false);
+		plshard_conn_send_sync(p->conn, NULL);
+		send_owner(p->conn, p->branch, false);
+	}
+	return commit != NULL;
+}

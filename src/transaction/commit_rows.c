@@ -1,0 +1,100 @@
+/*
+ * commit_rows.c
+ *
+ * A transaction's rows in plshard_node.transaction.  The names of rows that may be deleted
+ * live with their connections.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "cluster/gid.h"
+#include "connection/pipeline.h"
+#include "lib/stringinfo.h"
+#include "transaction/commit_rows.h"
+
+/* Rows on a node that this session may still delete. */
+#define MAX_SETTLED_ROWS 8
+
+/*
+ * The transaction's row.  The commit must wait for the disk, whatever the session
+ * is set to.
+ */
+static const char row_sql[] =
+"INSERT INTO plshard_node.transaction (gid, state) VALUES ($1, "
+"CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) "
+"ANY ('{off,local,remote_write}'::pg_catalog.text[]) "
+"THEN CASE WHEN pg_catalog.set_config('synchronous_commit', 'on', true) OPERATOR(pg_catalog.=) 'on' "
+"THEN 'committed' END ELSE 'committed' END)";
+
+/* Deletes rows that nobody needs any more. */
+static const char settled_rows_sql[] =
+"DELETE FROM plshard_node.transaction WHERE gid OPERATOR(pg_catalog.=) ANY ($1)";
+
+/* The names of rows to delete, as an array's text. */
+static char *
+settled_rows(const NodeConn *conn)
+{
+	StringInfoData array;
+
+	initStringInfo(&array);
+	appendStringInfoChar(&array, '{');
+	for (int i = 0; i < conn->nsettled_rows; i++)
+		appendStringInfo(&array, "%s%s", i > 0 ? "," : "",
+						 conn->settled_rows + i * PLSHARD_PREPARED_NAME_SIZE);
+	appendStringInfoChar(&array, '}');
+	return array.data;
+}
+
+/*
+ * Whether a transaction deletes the rows: only when there are many, as each
+ * statement costs.  Above READ COMMITTED recovery's deleting the same would be an error.
+ */
+static bool
+deletes_rows(const NodeConn *conn)
+{
+	return conn->nsettled_rows == MAX_SETTLED_ROWS && !IsolationUsesXactSnapshot();
+}
+
+/* The server plans a prepared statement anew when search_path has changed, so each has its own. */
+void
+plshard_send_commit_row(NodeConn *conn, const char *gid, void *owner)
+{
+	static const Oid types[1] = {TEXTOID};
+	static const Oid array_types[1] = {TEXTARRAYOID};
+	const RemoteParams params = {.values = &gid};
+
+	if (deletes_rows(conn))
+	{
+		char	   *gone = settled_rows(conn);
+		const char *gone_value = gone;
+		const RemoteParams gone_params = {.values = &gone_value};
+
+		plshard_conn_send_prepared(conn, QUERY_SETTLED_ROWS, conn->path_shard, settled_rows_sql,
+								   1, array_types, &gone_params, 0, PENDING_SETTING, owner, 0, false);
+		pfree(gone);
+	}
+	plshard_conn_send_prepared(conn, QUERY_COMMIT_ROW, conn->path_shard, row_sql, 1, types, &params,
+							   0, PENDING_SETTING, owner, 0, false);
+}
+
+/*
+ * The transaction is committed on all its nodes, so nobody will ask for its row on this
+ * one any more.  The rows that it has deleted itself are gone.
+ */
+void
+plshard_commit_row_is_settled(NodeConn *conn, const char *gid)
+{
+	if (conn->state != CONN_READY)
+		return;					/* recovery deletes it */
+	if (deletes_rows(conn))
+		conn->nsettled_rows = 0;
+	if (conn->nsettled_rows == MAX_SETTLED_ROWS)
+		return;
+	if (conn->settled_rows == NULL)
+		conn->settled_rows = MemoryContextAlloc(conn->context,
+												MAX_SETTLED_ROWS * PLSHARD_PREPARED_NAME_SIZE);
+	strlcpy(conn->settled_rows + conn->nsettled_rows++ * PLSHARD_PREPARED_NAME_SIZE, gid,
+			PLSHARD_PREPARED_NAME_SIZE);
+}
+

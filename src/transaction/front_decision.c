@@ -1,0 +1,64 @@
+/*
+ * front_decision.c
+ *
+ * The rows by which this front's own commit decides a distributed transaction.
+ * A row that nobody needs any more is deleted with the session's next decision;
+ * what a session leaves when it ends is deleted by recovery.  The names of such
+ * rows are kept in static memory.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "cluster/gid.h"
+#include "lib/stringinfo.h"
+#include "maintenance/cluster_admin.h"
+#include "transaction/front_decision.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+
+#define MAX_SETTLED 8
+
+static char settled[MAX_SETTLED][PLSHARD_PREPARED_NAME_SIZE];
+static int	nsettled = 0;
+
+void
+plshard_front_decide(List *gids)
+{
+	StringInfoData new;
+	StringInfoData old;
+	ListCell   *cell;
+	const char *params[2];
+
+	/* gids need no quotes in an array's text */
+	initStringInfo(&new);
+	foreach(cell, gids)
+		appendStringInfo(&new, "%c%s", new.len ? ',' : '{', (char *) lfirst(cell));
+	appendStringInfoChar(&new, '}');
+	initStringInfo(&old);
+	appendStringInfoChar(&old, '{');
+	/* above READ COMMITTED recovery's deleting the same would be an error */
+	for (int i = 0; i < nsettled && !IsolationUsesXactSnapshot(); i++)
+		appendStringInfo(&old, "%s%s", i > 0 ? "," : "", settled[i]);
+	appendStringInfoChar(&old, '}');
+
+	params[0] = new.data;
+	params[1] = old.data;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	(void) plshard_catalog_query("WITH gone AS (DELETE FROM plshard.transaction WHERE gid = ANY ($2::text[]))"
+								 " INSERT INTO plshard.transaction (gid) SELECT unnest($1::text[])",
+								 2, params);
+	PopActiveSnapshot();
+	/* should this transaction fail, recovery deletes those rows */
+	nsettled = 0;
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_ON)
+		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+}
+
+void
+plshard_front_settled(const char *gid)
+{
+	if (nsettled < MAX_SETTLED)
+		strlcpy(settled[nsettled++], gid, PLSHARD_PREPARED_NAME_SIZE);
+}

@@ -1,0 +1,100 @@
+/*
+ * wait_graph.h
+ *
+ * Who waits for whom, in the servers of clusters and in this front.  A process that
+ * holds the key of a front's session (session_key.h) stands for that session, any
+ * other one for itself, so that what the servers say makes one graph.
+ */
+#ifndef PLSHARD_WAIT_GRAPH_H
+#define PLSHARD_WAIT_GRAPH_H
+
+#include "base/compat.h"
+#include "connection/connection.h"
+
+/* A session of a front or another process of a server: the server's key, the process id. */
+typedef struct Session
+{
+	int32		server;
+	int32		pid;
+} Session;
+
+#define FRONT_ITSELF (-1)
+
+typedef struct Edge
+{
+	Session		waiter;
+	Session		blocker;
+	bool		on_behalf;		/* the waiter waits through a connection of its front's */
+	int			place;			/* index of the node that was asked, or FRONT_ITSELF */
+	int32		server;			/* of that place */
+	int			waiter_pid;		/* the processes there */
+	int			blocker_pid;	/* 0: a prepared transaction; the blocker's, too, if it is no session's */
+	int64		since;			/* when it began to wait, in us; 0: unknown */
+	bool		seen;			/* by the search that is under way */
+	int			parent;			/* the edge that led to it, or -1 */
+} Edge;
+
+typedef struct AskedNode
+{
+	NodeConn   *conn;
+	const ClusterMap *map;
+	int			node;
+	const char *sql;			/* what it is asked next, NULL: nothing */
+	bool		answered;		/* what it was asked last */
+	bool		sent;			/* of wait_graph.c alone, like the next */
+	bool		done;			/* all has come */
+} AskedNode;
+
+/* What one look at the servers has found; in the current memory context. */
+typedef struct WaitGraph
+{
+	Session		me;
+	int			nnodes;
+	int			nodes_size;
+	AskedNode  *nodes;
+	int			nedges;
+	int			edges_size;
+	Edge	   *edges;
+	const char *silent;			/* the name of a node that did not answer, or NULL */
+	bool		cancelled;		/* one said true to what else it was asked */
+} WaitGraph;
+
+static inline bool
+same_session(Session a, Session b)
+{
+	return a.server == b.server && a.pid == b.pid;
+}
+
+static inline int
+compare_sessions(Session a, Session b)
+{
+	if (a.server != b.server)
+		return a.server < b.server ? -1 : 1;
+	return a.pid < b.pid ? -1 : a.pid > b.pid;
+}
+
+/* What a node is asked for its edges. */
+extern const char plshard_edges_sql[];
+
+/* Adds a node that is asked for its edges next, unless it was added before. */
+extern void plshard_graph_add_node(WaitGraph *graph, const ClusterMap *map, int node, Oid userid);
+
+/*
+ * Asks all nodes at once that have something to be asked, each on a connection of
+ * its own, for at most node_timeout and until "limit".  Edges are added to the graph.
+ * A node that does not answer, or that the user cannot connect to, is no error.
+ * Throws on cancel.
+ */
+extern void plshard_graph_ask(WaitGraph *graph, Deadline limit);
+
+/* Adds the front's own edges. */
+extern void plshard_graph_add_front(WaitGraph *graph);
+
+/* Sorts the edges by who waits, and gives a session's first one then; nedges where it has none. */
+extern void plshard_graph_sort(WaitGraph *graph);
+extern int	plshard_graph_first_edge(const WaitGraph *graph, Session waiter);
+
+/* Closes the connections; also to be called after an error. */
+extern void plshard_graph_close(const WaitGraph *graph);
+
+#endif							/* PLSHARD_WAIT_GRAPH_H */
