@@ -76,7 +76,7 @@ plshard_settings_init(void)
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("plshard.recovery_interval",
-							"How often the background worker settles transactions in doubt.",
+							"How often the background worker resolves transactions in doubt.",
 							"0 switches it off. The worker needs plshard in shared_preload_libraries.",
 							&plshard_recovery_interval,
 							10000, 0, INT_MAX,

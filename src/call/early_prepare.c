@@ -93,7 +93,7 @@ end_by(Execution *e, void (*way) (AtomicCommit *commit))
 	{
 		ErrorData  *error;
 
-		if (early->participants.settled)
+		if (early->participants.outcome_known)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();

@@ -129,7 +129,7 @@ undo_read(const Task *task)
 
 /* Tasks that an earlier one's error kept from running: again, if that one runs again. */
 static void
-settle_not_run(Execution *e)
+finish_not_run(Execution *e)
 {
 	for (int i = 0; i < e->ntasks; i++)
 	{
@@ -161,7 +161,7 @@ typedef enum ReadVerdict
 } ReadVerdict;
 
 static ReadVerdict
-settle_lost(Execution *e, Task *task)
+finish_lost(Execution *e, Task *task)
 {
 	if (!e->expired && !task->rejected && plshard_renew_conn(e, task))
 		return READ_GO_ON;
@@ -189,12 +189,12 @@ settle_lost(Execution *e, Task *task)
 }
 
 static ReadVerdict
-settle_read(Execution *e)
+finish_tasks(Execution *e)
 {
 	ReadVerdict verdict = READ_DONE;
 	bool		answered = false;
 
-	settle_not_run(e);
+	finish_not_run(e);
 	for (int i = 0; i < e->ntasks; i++)
 	{
 		Task	   *task = &e->tasks[i];
@@ -219,7 +219,7 @@ settle_read(Execution *e)
 				verdict = READ_GO_ON;
 				break;
 			case TASK_LOST:
-				one = settle_lost(e, task);
+				one = finish_lost(e, task);
 				if (one == READ_RESTART)
 					return one;
 				if (one == READ_GO_ON)
@@ -289,7 +289,7 @@ try_read(Execution *e, CallRequest *request)
 	do
 	{
 		plshard_drive(e);
-		verdict = settle_read(e);
+		verdict = finish_tasks(e);
 	} while (verdict == READ_GO_ON);
 	return verdict == READ_DONE;
 }

@@ -48,7 +48,7 @@ plshard_reset_task(Task *task, TaskState state)
 	task->called = false;
 	task->prepared = false;
 	task->rejected = false;
-	task->settling = false;
+	task->setting_up = false;
 	task->copy_sql = NULL;
 }
 
@@ -91,9 +91,9 @@ send_copy_task(Execution *e, Task *task)
 	task->sent = true;
 	watch->probe_at = deadline_in(e->map->options.node_timeout);
 	memset(&watch->lock_wait, 0, sizeof(LockWait));
-	task->settling = plshard_conn_send_settings(conn, path_of(e, task), e->timeout, false, task) ||
+	task->setting_up = plshard_conn_send_settings(conn, path_of(e, task), e->timeout, false, task) ||
 		conn->npending > 0;
-	if (task->settling)
+	if (task->setting_up)
 	{
 		plshard_conn_send_sync(conn, task);
 		return;
@@ -474,9 +474,9 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 				task->state = TASK_NOT_RUN;
 			break;
 		case PGRES_PIPELINE_SYNC:
-			if (task->settling && task->state == TASK_SENT)
+			if (task->setting_up && task->state == TASK_SENT)
 			{
-				task->settling = false;
+				task->setting_up = false;
 				task->state = TASK_READY;
 				break;
 			}

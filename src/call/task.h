@@ -46,7 +46,7 @@ typedef struct Task
 	uint32		tried;			/* reads: placements that were tried, as bits */
 	Bitmapset  *tried_nodes;	/* RUN ON ANY: nodes that have failed */
 	bool		sent;			/* it has been on its way in this try */
-	bool		settling;		/* only its settings are on their way */
+	bool		setting_up;		/* only its settings are on their way */
 	const char *copy_sql;		/* sent in place of the query; or NULL */
 	CopyReader	copied;
 	bool		renewed;		/* on a second connection, the first was stale */

@@ -297,11 +297,11 @@ deliver_results(Execution *e)
 
 /*
  * Commits a call whose second replica has prepared, where all is well: true.  Else nothing
- * is prepared any more, and it is settled as other writes are; but *restart says that
+ * is prepared any more, and it is finished as other writes are; but *restart says that
  * it has to start anew, though all its tasks are done.
  */
 static bool
-settle_early(Execution *e, bool *restart)
+finish_early(Execution *e, bool *restart)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool agree = false;
@@ -336,12 +336,12 @@ settle_early(Execution *e, bool *restart)
 }
 
 static WriteVerdict
-settle_write(Execution *e)
+finish_tasks(Execution *e)
 {
 	bool		known = false;
 	bool		restart = false;
 
-	if (e->early && settle_early(e, &restart))
+	if (e->early && finish_early(e, &restart))
 		return WRITE_DONE;
 	if (restart)
 		return WRITE_RESTART;
@@ -497,7 +497,7 @@ try_write(Execution *e)
 			plshard_early_drive(e);
 		else
 			plshard_drive(e);
-		switch (settle_write(e))
+		switch (finish_tasks(e))
 		{
 			case WRITE_DONE:
 				finish_write(e);

@@ -2,7 +2,7 @@
  * gid.h
  *
  * The name of a distributed transaction.  It says all that somebody who finds
- * a prepared transaction must know to settle it: whose it is, who decides, and
+ * a prepared transaction must know to resolve it: whose it is, who decides, and
  * which nodes take part.  Pure text, in the current memory context.
  *
  * The text is the key of the transaction's row in plshard_node.transaction, and

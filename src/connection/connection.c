@@ -205,8 +205,8 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	MemoryContextReset(conn->context);
 	conn->message = NULL;
 	conn->base_path = NULL;
-	conn->settled_rows = NULL;
-	conn->nsettled_rows = 0;
+	conn->resolved_rows = NULL;
+	conn->nresolved_rows = 0;
 	conn->epoch_sequence = NULL;
 	if (!plshard_is_static(map))
 	{

@@ -121,8 +121,8 @@ typedef struct NodeConn
 	char	   *base_path;		/* the session's own search_path */
 	char	   *epoch_sequence; /* quoted: the cluster's, on the node; NULL of a static one */
 	bool		sync_wait_cancelled;	/* a commit did not wait for the node's standby server */
-	char	   *settled_rows;	/* atomic_commit.c */
-	int			nsettled_rows;
+	char	   *resolved_rows;	/* atomic_commit.c */
+	int			nresolved_rows;
 	bool		same_encoding;	/* the node's database has the encoding of ours */
 	Oid			lock_types[2];	/* of a shard's lock and of the epoch as parameters (write_locks.c);
 								 * 0: the node did not have them when it was connected to */
@@ -169,7 +169,7 @@ typedef enum BuiltinQuery
 	QUERY_CONSTRAINTS,
 	QUERY_COMMIT_LOCK_TIMEOUT,
 	QUERY_COMMIT_ROW,			/* one for each search_path; so is the next */
-	QUERY_SETTLED_ROWS,
+	QUERY_RESOLVED_ROWS,
 	QUERY_LOCK = 20,			/* one for each LockMode and shard; so are the next */
 	QUERY_WAIT_LOCK = 30,
 	QUERY_EPOCH = 40,			/* one for each shard; so is the next */

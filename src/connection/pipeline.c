@@ -115,7 +115,7 @@ ignore_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 }
 
 void
-plshard_conn_settle(NodeConn *conn)
+plshard_conn_drain(NodeConn *conn)
 {
 	for (int i = 0; i < conn->npending; i++)
 		conn->pending[(conn->pending_head + i) % conn->pending_size].notices_for = NULL;

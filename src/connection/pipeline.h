@@ -83,6 +83,6 @@ extern void plshard_conn_pass_notices(NodeConn *conn, const char *function_name)
  * After an error: takes in what has come, whatever it is, and closes the
  * connection if it is still in the middle of something.  Never waits or throws.
  */
-extern void plshard_conn_settle(NodeConn *conn);
+extern void plshard_conn_drain(NodeConn *conn);
 
 #endif							/* PLSHARD_PIPELINE_H */

@@ -187,7 +187,7 @@ plshard_create_cluster(PG_FUNCTION_ARGS)
 								 " VALUES ($1::uuid)", 1, &id);
 	if (!plshard_is_preloaded)
 		ereport(NOTICE,
-				(errmsg("nothing settles transactions in doubt in the background"),
+				(errmsg("nothing resolves transactions in doubt in the background"),
 				 errdetail("The library is not in shared_preload_libraries."),
 				 errhint("Add plshard there, or run plshard.recover after failures.")));
 	PG_RETURN_VOID();

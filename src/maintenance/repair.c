@@ -18,7 +18,7 @@
 #include "funcapi.h"
 #include "maintenance/cluster_admin.h"
 #include "maintenance/repair_job.h"
-#include "maintenance/repair_settle.h"
+#include "maintenance/repair_resolve.h"
 #include "miscadmin.h"
 #include "transaction/remote_xact.h"
 #include "utils/builtins.h"
@@ -105,7 +105,7 @@ turn_job(void *arg)
 	if (entry->job->map == NULL)
 	{
 		if (entry->first)
-			plshard_repair_settle(entry->job);
+			plshard_repair_resolve(entry->job);
 		plshard_repair_begin(entry->job);
 	}
 	entry->finished = plshard_repair_turn(entry->job);
@@ -201,9 +201,9 @@ target_is_free(const RepairList *list, const RepairEntry *entry)
 	return true;
 }
 
-/* Has a placement been repaired there, and so all been settled before? */
+/* Has a placement been repaired there, and so all been resolved before? */
 static bool
-target_is_settled(const RepairList *list, const RepairEntry *entry)
+target_is_resolved(const RepairList *list, const RepairEntry *entry)
 {
 	for (int i = 0; i < list->nentries; i++)
 	{
@@ -226,7 +226,7 @@ turn_entries(RepairList *list)
 
 		if (entry->state == ENTRY_WAITING && target_is_free(list, entry))
 		{
-			entry->first = !target_is_settled(list, entry);
+			entry->first = !target_is_resolved(list, entry);
 			start_job(entry, list->server_oid);
 		}
 		if (entry->state != ENTRY_RUNNING)

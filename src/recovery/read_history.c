@@ -5,8 +5,8 @@
  * CacheMemoryContext.  Between the COMMIT of a transaction's decider and the COMMIT
  * PREPARED elsewhere, its placements differ; who sticks to one does not see that.
  *
- * A node is settled once for all shards that move to it: what a session can have
- * seen elsewhere before was prepared there before.  Settlings are counted, and a
+ * A node is resolved once for all shards that move to it: what a session can have
+ * seen elsewhere before was prepared there before.  Resolutions are counted, and a
  * read notes how many there had been.
  */
 #include "postgres.h"
@@ -19,22 +19,22 @@
 typedef struct ShardRead
 {
 	int32		node_id;		/* 0: never read */
-	uint32		settlings;		/* that there had been */
+	uint32		resolutions;		/* how many there had been before */
 } ShardRead;
 
-typedef struct NodeSettled
+typedef struct ResolvedNode
 {
 	int32		node_id;
-	uint32		settling;		/* the number of its last one */
-} NodeSettled;
+	uint32		number;			/* of its last resolution */
+} ResolvedNode;
 
 typedef struct ReadHistory
 {
 	ClusterRef	cluster;
 	int			nshards;
 	ShardRead  *shards;			/* by their index in the map, which never changes */
-	uint32		settlings;
-	List	   *nodes;			/* of NodeSettled: few, mostly none */
+	uint32		resolutions;
+	List	   *nodes;			/* of ResolvedNode: few, mostly none */
 } ReadHistory;
 
 static List *histories = NIL;
@@ -76,25 +76,25 @@ find_history(const ClusterMap *map)
 	return last_used;
 }
 
-static NodeSettled *
-find_settled(ReadHistory *history, int32 node_id)
+static ResolvedNode *
+find_resolved(ReadHistory *history, int32 node_id)
 {
 	MemoryContext caller;
-	NodeSettled *settled;
+	ResolvedNode *resolved;
 	ListCell   *lc;
 
 	foreach(lc, history->nodes)
 	{
-		settled = lfirst(lc);
-		if (settled->node_id == node_id)
-			return settled;
+		resolved = lfirst(lc);
+		if (resolved->node_id == node_id)
+			return resolved;
 	}
 	caller = MemoryContextSwitchTo(CacheMemoryContext);
-	settled = palloc0(sizeof(NodeSettled));
-	settled->node_id = node_id;
-	history->nodes = lappend(history->nodes, settled);
+	resolved = palloc0(sizeof(ResolvedNode));
+	resolved->node_id = node_id;
+	history->nodes = lappend(history->nodes, resolved);
 	MemoryContextSwitchTo(caller);
-	return settled;
+	return resolved;
 }
 
 /* A shard that is read from one node only never moves. */
@@ -109,7 +109,7 @@ plshard_before_read(const ClusterMap *map, int shard, int node, Deadline deadlin
 {
 	ReadHistory *history;
 	const ShardRead *read;
-	NodeSettled *settled;
+	ResolvedNode *resolved;
 	char	   *message;
 
 	if (!may_move(map, shard))
@@ -118,16 +118,16 @@ plshard_before_read(const ClusterMap *map, int shard, int node, Deadline deadlin
 	read = &history->shards[shard];
 	if (read->node_id == 0 || read->node_id == map->nodes[node].id)
 		return;
-	settled = find_settled(history, map->nodes[node].id);
-	if (settled->settling > read->settlings)
+	resolved = find_resolved(history, map->nodes[node].id);
+	if (resolved->number > read->resolutions)
 		return;
 	/* also where it is in vain, or each read would try it again */
-	settled->settling = ++history->settlings;
+	resolved->number = ++history->resolutions;
 	if (deadline != NO_DEADLINE)
 		deadline = (plshard_clock() + deadline) / 2;
 	if (!plshard_recover_node(map, node, true, deadline, &message))
 		ereport(DEBUG1,
-				(errmsg_internal("what is in doubt on node \"%s\" could not be settled before a read: %s",
+				(errmsg_internal("what is in doubt on node \"%s\" could not be resolved before a read: %s",
 								 map->nodes[node].name, message)));
 }
 
@@ -140,5 +140,5 @@ plshard_note_read(const ClusterMap *map, int shard, int node)
 		return;
 	history = find_history(map);
 	history->shards[shard].node_id = map->nodes[node].id;
-	history->shards[shard].settlings = history->settlings;
+	history->shards[shard].resolutions = history->resolutions;
 }

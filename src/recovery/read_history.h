@@ -11,7 +11,7 @@
 
 /*
  * To be called before a shard is read from a node.  Where this session has read the
- * shard from another node before, settles what is in doubt on this one, for half
+ * shard from another node before, resolves what is in doubt on this one, for half
  * of the time until the deadline (if any) at most: else it might see the state before a transaction that it has seen
  * already.  Where that is not possible now the read goes on.
  */

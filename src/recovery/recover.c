@@ -1,7 +1,7 @@
 /*
  * recover.c
  *
- * Settling a distributed transaction: first the decision, then what follows from
+ * Resolving a distributed transaction: first the decision, then what follows from
  * it on each node.
  *
  * While the deciding node D counts, the row there is the decision: either the
@@ -41,7 +41,7 @@
 /* How often a session that lives is looked at again, in milliseconds. */
 #define WAIT_POLL 50
 
-typedef struct Settlement
+typedef struct Resolution
 {
 	RecoveryNodes *nodes;
 	const Gid  *gid;
@@ -49,8 +49,8 @@ typedef struct Settlement
 	const char *text;			/* the gid's */
 	Bitmapset  *participants;	/* that the cluster still knows */
 	Bitmapset  *counting;		/* those whose word counts: never evicted since */
-	char	   *why;			/* what keeps us from settling it */
-} Settlement;
+	char	   *why;			/* what keeps us from resolving it */
+} Resolution;
 
 /* What a look at the nodes has come to. */
 typedef enum Look
@@ -68,7 +68,7 @@ typedef enum Look
  * transaction that has written its row and is not over is waited for, a while.
  */
 static char *
-tombstone_sql(const Settlement *s)
+tombstone_sql(const Resolution *s)
 {
 	const char *gid = quote_literal_cstr(s->text);
 
@@ -81,7 +81,7 @@ tombstone_sql(const Settlement *s)
 
 /* Is its part prepared here, and what does the row say? */
 static char *
-look_sql(const Settlement *s, const RecoveryNode *node)
+look_sql(const Resolution *s, const RecoveryNode *node)
 {
 	return psprintf("SELECT EXISTS (SELECT FROM pg_prepared_xacts"
 					" WHERE database = current_database() AND gid = %s),"
@@ -106,7 +106,7 @@ says(const RecoveryNode *node, int column, const char *value)
 /* ---- deciding ---- */
 
 static void
-find_counting(Settlement *s)
+find_counting(Resolution *s)
 {
 	int			id = -1;
 
@@ -120,7 +120,7 @@ find_counting(Settlement *s)
 
 /* Looks at the cluster anew. */
 static void
-reload(Settlement *s)
+reload(Resolution *s)
 {
 	plshard_recovery_reload(s->nodes);
 	find_counting(s);
@@ -131,7 +131,7 @@ reload(Settlement *s)
  * changed), else it is the reason why we do not know.
  */
 static Look
-judge(Settlement *s, const RecoveryNode *node, NodeSuspicion suspicion)
+judge(Resolution *s, const RecoveryNode *node, NodeSuspicion suspicion)
 {
 	char	   *message;
 	int			index = plshard_cluster_node_by_id(s->nodes->map, node->id);
@@ -156,7 +156,7 @@ judge(Settlement *s, const RecoveryNode *node, NodeSuspicion suspicion)
 
 /* LOOK_AGAIN where a node that did not answer is not needed any more. */
 static Look
-judge_unreached(Settlement *s, RecoveryNode *node)
+judge_unreached(Resolution *s, RecoveryNode *node)
 {
 	/* a server that lets nobody in is there; what it says is in the error */
 	if (node->sqlstate != 0 &&
@@ -171,7 +171,7 @@ judge_unreached(Settlement *s, RecoveryNode *node)
 
 /* What an error of a node that was asked for its row means. */
 static Look
-judge_answer(Settlement *s, const RecoveryNode *node)
+judge_answer(Resolution *s, const RecoveryNode *node)
 {
 	if (failed_with(node, ERRCODE_LOCK_NOT_AVAILABLE))
 	{
@@ -187,7 +187,7 @@ judge_answer(Settlement *s, const RecoveryNode *node)
 
 /* Writes the decision down where it is final; what stands there. */
 static Look
-decide_at_registry(Settlement *s, bool commit)
+decide_at_registry(Resolution *s, bool commit)
 {
 	bool		stands;
 
@@ -198,7 +198,7 @@ decide_at_registry(Settlement *s, bool commit)
 
 /* PROTOCOL rule 10. */
 static Look
-ask_decider(Settlement *s)
+ask_decider(Resolution *s)
 {
 	RecoveryNode *node = plshard_recovery_node(s->nodes, s->gid->decider);
 
@@ -222,7 +222,7 @@ ask_decider(Settlement *s)
  * they will not commit.
  */
 static Look
-seal(Settlement *s, Bitmapset *unprepared)
+seal(Resolution *s, Bitmapset *unprepared)
 {
 	int			id = -1;
 
@@ -256,14 +256,14 @@ seal(Settlement *s, Bitmapset *unprepared)
  * if a placement that was active then is on a node that takes no part.
  */
 static int
-uncovered_shard(const Settlement *s, const Bitmapset *asked)
+uncovered_shard(const Resolution *s, const Bitmapset *asked)
 {
 	const ClusterMap *map = s->nodes->map;
 
 	for (int shard = 0; shard < map->nshards; shard++)
 	{
 		bool		written = false;
-		bool		settled = false;
+		bool		resolved = false;
 
 		for (int i = 0; i < map->shards[shard].nplacements; i++)
 		{
@@ -274,11 +274,11 @@ uncovered_shard(const Settlement *s, const Bitmapset *asked)
 
 			if (was_active &&
 				(bms_is_member(node_id, asked) || !bms_is_member(node_id, s->participants)))
-				settled = true;
+				resolved = true;
 			else if (bms_is_member(node_id, s->participants))
 				written = true;
 		}
-		if (written && !settled)
+		if (written && !resolved)
 			return shard;
 	}
 	return -1;
@@ -286,7 +286,7 @@ uncovered_shard(const Settlement *s, const Bitmapset *asked)
 
 /* PROTOCOL rule 11. */
 static Look
-ask_others(Settlement *s)
+ask_others(Resolution *s)
 {
 	Bitmapset  *asked = bms_copy(s->counting);
 	Bitmapset  *unprepared = NULL;
@@ -353,7 +353,7 @@ ask_others(Settlement *s)
 
 /* PROTOCOL rule 14. */
 static Look
-ask_front(Settlement *s)
+ask_front(Resolution *s)
 {
 	uint8		own_id[sizeof(s->gid->front_id)];
 	bool		stands;
@@ -378,13 +378,13 @@ ask_front(Settlement *s)
 }
 
 static TransactionOutcome
-decide(Settlement *s)
+decide(Resolution *s)
 {
 	for (int attempts = 0; attempts < DECIDE_ATTEMPTS; attempts++)
 	{
 		Look		look;
 
-		if (s->gid->decider == 0 && !(s->mode & SETTLE_FORGET_FRONT))
+		if (s->gid->decider == 0 && !(s->mode & RESOLVE_FORGET_FRONT))
 			look = ask_front(s);
 		else if (bms_is_member(s->gid->decider, s->counting))
 			look = ask_decider(s);
@@ -479,7 +479,7 @@ end_prepared(RecoveryNodes *nodes, RecoveryNode *node, const char *text, bool co
 
 /* One node; returns why it could not be told, NULL if it was. */
 static char *
-tell_node(Settlement *s, RecoveryNode *node, bool commit)
+tell_node(Resolution *s, RecoveryNode *node, bool commit)
 {
 	for (int attempts = 0; attempts < APPLY_ATTEMPTS; attempts++)
 	{
@@ -516,7 +516,7 @@ tell_node(Settlement *s, RecoveryNode *node, bool commit)
  * expected: repair rolls back what is left there.
  */
 static char *
-apply(Settlement *s, bool commit)
+apply(Resolution *s, bool commit)
 {
 	char	   *message = NULL;
 	int			id = -1;
@@ -537,7 +537,7 @@ apply(Settlement *s, bool commit)
 			why = plshard_recovery_reason(node);
 		if (why == NULL || !bms_is_member(id, s->counting))
 			continue;
-		if (node->session == NULL && commit && (s->mode & SETTLE_EVICT) &&
+		if (node->session == NULL && commit && (s->mode & RESOLVE_EVICT) &&
 			judge_unreached(s, node) == LOOK_AGAIN)
 			continue;
 		if (message == NULL)
@@ -547,9 +547,9 @@ apply(Settlement *s, bool commit)
 }
 
 TransactionOutcome
-plshard_settle(RecoveryNodes *nodes, const Gid *gid, int mode, char **message)
+plshard_resolve(RecoveryNodes *nodes, const Gid *gid, int mode, char **message)
 {
-	Settlement	s = {.nodes = nodes, .gid = gid, .mode = mode, .text = plshard_gid_text(gid)};
+	Resolution	s = {.nodes = nodes, .gid = gid, .mode = mode, .text = plshard_gid_text(gid)};
 	TransactionOutcome outcome;
 	int			id = -1;
 
@@ -565,10 +565,10 @@ plshard_settle(RecoveryNodes *nodes, const Gid *gid, int mode, char **message)
 }
 
 TransactionOutcome
-plshard_settle_transaction(const ClusterMap *map, const Gid *gid, char **message)
+plshard_resolve_transaction(const ClusterMap *map, const Gid *gid, char **message)
 {
 	RecoveryNodes *nodes = plshard_recovery_nodes(plshard_cluster_reload(map->server_oid));
-	TransactionOutcome outcome = plshard_settle(nodes, gid, SETTLE_EVICT, message);
+	TransactionOutcome outcome = plshard_resolve(nodes, gid, RESOLVE_EVICT, message);
 
 	plshard_recovery_close(nodes);
 	return outcome;
@@ -578,7 +578,7 @@ char *
 plshard_prevent_part(ClusterMap *map, const Gid *gid, int32 node_id, Deadline deadline)
 {
 	RecoveryNodes *nodes = plshard_recovery_nodes(map);
-	Settlement	s = {.nodes = nodes, .gid = gid, .text = plshard_gid_text(gid)};
+	Resolution	s = {.nodes = nodes, .gid = gid, .text = plshard_gid_text(gid)};
 	RecoveryNode *node = plshard_recovery_node(nodes, node_id);
 	char	   *why;
 
@@ -633,7 +633,7 @@ still_prepared(RecoveryNodes *nodes, List *parts)
 }
 
 bool
-plshard_settle_parts(RecoveryNodes *nodes, List *parts, int timeout, char **message)
+plshard_resolve_parts(RecoveryNodes *nodes, List *parts, int timeout, char **message)
 {
 	Deadline	patience = deadline_in(timeout);
 	bool		last_try = false;
@@ -658,7 +658,7 @@ plshard_settle_parts(RecoveryNodes *nodes, List *parts, int timeout, char **mess
 			const PreparedPart *part = lfirst(lc);
 
 			if (last_try || plshard_is_abandoned(nodes, part, &sessions))
-				(void) plshard_settle(nodes, &part->gid, 0, message);
+				(void) plshard_resolve(nodes, &part->gid, 0, message);
 			else
 				waiting = true;
 		}
@@ -670,9 +670,9 @@ plshard_settle_parts(RecoveryNodes *nodes, List *parts, int timeout, char **mess
 	return true;
 }
 
-/* Settles those that nobody else will; false where some are left. */
+/* Resolves those that nobody else will; false where some are left. */
 static bool
-settle_abandoned(RecoveryNodes *nodes, List *parts, char **message)
+resolve_abandoned(RecoveryNodes *nodes, List *parts, char **message)
 {
 	FrontSessions sessions;
 	ListCell   *lc;
@@ -684,7 +684,7 @@ settle_abandoned(RecoveryNodes *nodes, List *parts, char **message)
 		const PreparedPart *part = lfirst(lc);
 
 		if (plshard_is_abandoned(nodes, part, &sessions))
-			(void) plshard_settle(nodes, &part->gid, 0, message);
+			(void) plshard_resolve(nodes, &part->gid, 0, message);
 	}
 	return still_prepared(nodes, parts) == NIL;
 }
@@ -696,7 +696,7 @@ plshard_recover_node(const ClusterMap *map, int node, bool all, Deadline deadlin
 	RecoveryNodes *nodes = plshard_recovery_nodes(plshard_cluster_reload(map->server_oid));
 	RecoveryNode *here = plshard_recovery_node(nodes, map->nodes[node].id);
 	Bitmapset  *participants = NULL;
-	bool		settled = false;
+	bool		resolved = false;
 	List	   *parts;
 	ListCell   *lc;
 
@@ -717,9 +717,9 @@ plshard_recover_node(const ClusterMap *map, int node, bool all, Deadline deadlin
 			participants = bms_add_members(participants, ((PreparedPart *) lfirst(lc))->gid.participants);
 		if (participants != NULL)
 			plshard_recovery_connect(nodes, participants);
-		settled = all ? plshard_settle_parts(nodes, parts, map->options.node_timeout, message) :
-			settle_abandoned(nodes, parts, message);
+		resolved = all ? plshard_resolve_parts(nodes, parts, map->options.node_timeout, message) :
+			resolve_abandoned(nodes, parts, message);
 	}
 	plshard_recovery_close(nodes);
-	return settled;
+	return resolved;
 }

@@ -19,11 +19,11 @@ typedef enum TransactionOutcome
 {
 	OUTCOME_COMMITTED,
 	OUTCOME_ABORTED,
-	OUTCOME_UNKNOWN				/* not settled now: *message says what is missing */
+	OUTCOME_UNKNOWN				/* not resolved now: *message says what is missing */
 } TransactionOutcome;
 
 /*
- * How long the row of a settled transaction stays at least, in seconds.  Whoever
+ * How long the row of a resolved transaction stays at least, in seconds.  Whoever
  * has sent COMMIT to the decider has to ask within that time, and takes a later
  * "aborted" for unknown.
  */
@@ -34,19 +34,19 @@ typedef enum TransactionOutcome
 #endif
 
 /*
- * Settles one transaction on all its nodes.  COMMITTED and ABORTED are final.  A
+ * Resolves one transaction on all its nodes.  COMMITTED and ABORTED are final.  A
  * node that could not be told keeps its part prepared until recovery meets it;
  * *message then says which, else it is NULL (palloc'd).  After COMMITTED such a
  * node is evicted if it is dead, so that *message means that one could not be.
  */
-extern TransactionOutcome plshard_settle_transaction(const ClusterMap *map, const Gid *gid,
+extern TransactionOutcome plshard_resolve_transaction(const ClusterMap *map, const Gid *gid,
 													 char **message);
 
 /*
- * Settles what was in doubt on one node (an index into the map) when it was called,
+ * Resolves what was in doubt on one node (an index into the map) when it was called,
  * for somebody who waits behind it or moves a read there.  A transaction whose session
  * still lives is left alone, or with "all" waited for, up to node_timeout, before it
- * is settled too.  True when all of it has ended; else *message (palloc'd) says what
+ * is resolved too.  True when all of it has ended; else *message (palloc'd) says what
  * has not, NULL where sessions of such transactions still live.  What is not done at
  * the deadline (if any) is left.
  */
@@ -62,21 +62,21 @@ extern char *plshard_prevent_part(ClusterMap *map, const Gid *gid, int32 node_id
 
 /* ---- for recovery itself: with nodes that the caller has connected to ---- */
 
-typedef enum SettleMode
+typedef enum ResolveMode
 {
-	SETTLE_EVICT = 1,			/* nodes that cannot be told to commit */
-	SETTLE_FORGET_FRONT = 2		/* the front that decides is lost: decide without it */
-} SettleMode;
+	RESOLVE_EVICT = 1,			/* nodes that cannot be told to commit */
+	RESOLVE_FORGET_FRONT = 2	/* the front that decides is lost: decide without it */
+} ResolveMode;
 
-extern TransactionOutcome plshard_settle(RecoveryNodes *nodes, const Gid *gid, int mode,
+extern TransactionOutcome plshard_resolve(RecoveryNodes *nodes, const Gid *gid, int mode,
 										 char **message);
 
 /*
- * Sees to it that none of some parts (in_doubt.h) is prepared any more: settles what
- * is abandoned, waits for the others, and settles them too after "timeout" ms.  False
+ * Sees to it that none of some parts (in_doubt.h) is prepared any more: resolves what
+ * is abandoned, waits for the others, and resolves them too after "timeout" ms.  False
  * where some are left; *message (palloc'd) then says why.
  */
-extern bool plshard_settle_parts(RecoveryNodes *nodes, List *parts, int timeout, char **message);
+extern bool plshard_resolve_parts(RecoveryNodes *nodes, List *parts, int timeout, char **message);
 
 /*
  * Rolls back one part, on a node whose copy does not count.  Returns why it could not

@@ -86,12 +86,12 @@ all_answer(RecoveryNodes *nodes, const Gid *gid)
 }
 
 static void
-settle_one(RecoveryNodes *nodes, const Gid *gid, const char *text, int mode,
+resolve_one(RecoveryNodes *nodes, const Gid *gid, const char *text, int mode,
 		   RecoverReport report, void *arg)
 {
 	char	   *detail;
 
-	switch (plshard_settle(nodes, gid, mode, &detail))
+	switch (plshard_resolve(nodes, gid, mode, &detail))
 	{
 		case OUTCOME_COMMITTED:
 			report(arg, text, "committed", detail);
@@ -107,7 +107,7 @@ settle_one(RecoveryNodes *nodes, const Gid *gid, const char *text, int mode,
 
 /* What is left of the transactions: those with nodes that answer, or the others. */
 static void
-settle_list(RecoveryNodes *nodes, List *list, bool answering, Deadline deadline,
+resolve_list(RecoveryNodes *nodes, List *list, bool answering, Deadline deadline,
 			RecoverReport report, void *arg)
 {
 	ListCell   *lc;
@@ -126,7 +126,7 @@ settle_list(RecoveryNodes *nodes, List *list, bool answering, Deadline deadline,
 		else if (deadline_passed(deadline))
 			report(arg, t->part->text, "in doubt", "There was no time for it yet.");
 		else
-			settle_one(nodes, &t->part->gid, t->part->text, 0, report, arg);
+			resolve_one(nodes, &t->part->gid, t->part->text, 0, report, arg);
 		t->part = NULL;			/* done */
 	}
 }
@@ -156,10 +156,10 @@ plshard_recover_cluster(ClusterMap *map, int limit, RecoverReport report,
 		/* after the parts: who has prepared one of them is either here, or gone */
 		plshard_front_sessions(nodes, &sessions);
 		list = put_together(nodes, parts, &sessions);
-		settle_list(nodes, list, true, deadline, report, arg);
-		settle_list(nodes, list, false, deadline, report, arg);
+		resolve_list(nodes, list, true, deadline, report, arg);
+		resolve_list(nodes, list, false, deadline, report, arg);
 	}
-	plshard_delete_settled_rows(nodes);
+	plshard_delete_resolved_rows(nodes);
 	plshard_recovery_close(nodes);
 }
 
@@ -271,7 +271,7 @@ plshard_forget_front(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("that is the id of this front"),
-				 errhint("What this front has left in doubt is settled by plshard.recover.")));
+				 errhint("What this front has left in doubt is resolved by plshard.recover.")));
 
 	foreach(lc, catalog_clusters())
 	{
@@ -299,7 +299,7 @@ plshard_forget_front(PG_FUNCTION_ARGS)
 						(errcode(ERRCODE_OBJECT_IN_USE),
 						 errmsg("the front is not lost: it has sessions on nodes of cluster \"%s\"",
 								r.cluster)));
-			settle_one(nodes, gid, t->part->text, SETTLE_FORGET_FRONT, return_outcome, &r);
+			resolve_one(nodes, gid, t->part->text, RESOLVE_FORGET_FRONT, return_outcome, &r);
 		}
 		plshard_recovery_close(nodes);
 	}

@@ -13,7 +13,7 @@
 typedef void (*RecoverReport) (void *arg, const char *gid, const char *outcome, const char *detail);
 
 /*
- * Settles what has been left prepared on the nodes of a cluster, and deletes the
+ * Resolves what has been left prepared on the nodes of a cluster, and deletes the
  * rows that nobody needs any more.  As the current user, on sessions of its own;
  * what the registry's tables lose is part of the caller's transaction.
  *

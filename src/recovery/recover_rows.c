@@ -171,7 +171,7 @@ delete_batch(RecoveryNodes *nodes, RowSource *sources, int nsources, MemoryConte
 }
 
 void
-plshard_delete_settled_rows(RecoveryNodes *nodes)
+plshard_delete_resolved_rows(RecoveryNodes *nodes)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext batch = AllocSetContextCreate(caller, "plshard rows", ALLOCSET_DEFAULT_SIZES);

@@ -14,6 +14,6 @@
  * PROTOCOL rule 13: only of transactions all of whose participants that count have
  * answered, and have nothing of it prepared.
  */
-extern void plshard_delete_settled_rows(RecoveryNodes *nodes);
+extern void plshard_delete_resolved_rows(RecoveryNodes *nodes);
 
 #endif							/* PLSHARD_RECOVER_ROWS_H */

@@ -17,7 +17,7 @@
 #include "recovery/recover.h"
 #include "registry/registry.h"
 #include "transaction/atomic_commit.h"
-#include "transaction/branch.h"
+#include "transaction/distributed_xact.h"
 #include "transaction/commit_rows.h"
 #include "transaction/front_decision.h"
 #include "transaction/remote_xact.h"
@@ -35,7 +35,7 @@ struct AtomicCommit
 {
 	Participants *participants;
 	HTAB	   *written;
-	List	   *branches;		/* of Branch */
+	List	   *xacts;			/* of DistributedXact */
 	Participant *decider;		/* NULL: the front decides */
 };
 
@@ -52,9 +52,9 @@ plshard_needs_atomic_commit(const Participants *participants)
 
 /* "COMMIT" or "ROLLBACK", and the name on the participant's node. */
 static char *
-prepared_command(const char *command, const Branch *branch, const NodeConn *conn)
+prepared_command(const char *command, const DistributedXact *xact, const NodeConn *conn)
 {
-	return psprintf("%s '%s'", command, plshard_prepared_name(branch->text, conn->key.node_id));
+	return psprintf("%s '%s'", command, plshard_prepared_name(xact->text, conn->key.node_id));
 }
 
 /*
@@ -62,9 +62,9 @@ prepared_command(const char *command, const Branch *branch, const NodeConn *conn
  * own, since that command must be one, too.
  */
 static void
-send_owner(NodeConn *conn, const Branch *branch, bool begins)
+send_owner(NodeConn *conn, const DistributedXact *xact, bool begins)
 {
-	const char *role = branch->map->options.recovery_role;
+	const char *role = xact->map->options.recovery_role;
 	char	   *sql;
 
 	if (role[0] == '\0')
@@ -87,18 +87,18 @@ end_prepared(AtomicCommit *commit, const char *command)
 		if (!p->prepared)
 			continue;
 		plshard_participant_begin(p);
-		send_owner(p->conn, p->branch, true);
-		plshard_participant_send(p, 0, prepared_command(command, p->branch, p->conn), command);
+		send_owner(p->conn, p->xact, true);
+		plshard_participant_send(p, 0, prepared_command(command, p->xact, p->conn), command);
 		plshard_participant_end(p);
-		send_owner(p->conn, p->branch, false);
+		send_owner(p->conn, p->xact, false);
 	}
 	plshard_inject("prepared_ending");
 	plshard_participants_wait(commit->participants);
 }
 
-/* Settles the one branch of a commit that a node decides, as the role whose it is. */
+/* Resolves the one transaction of a commit that a node decides, as the role whose it is. */
 static TransactionOutcome
-settle(const Branch *branch, char **message)
+resolve(const DistributedXact *xact, char **message)
 {
 	TransactionOutcome outcome;
 	Oid			user;
@@ -106,9 +106,9 @@ settle(const Branch *branch, char **message)
 
 	AcceptInvalidationMessages();
 	GetUserIdAndSecContext(&user, &sec_context);
-	SetUserIdAndSecContext(branch->userid, sec_context | SECURITY_LOCAL_USERID_CHANGE);
-	outcome = plshard_settle_transaction(plshard_cluster_map_unchecked(branch->cluster),
-										 &branch->gid, message);
+	SetUserIdAndSecContext(xact->userid, sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	outcome = plshard_resolve_transaction(plshard_cluster_map_unchecked(xact->cluster),
+										 &xact->gid, message);
 	SetUserIdAndSecContext(user, sec_context);
 	return outcome;
 }
@@ -125,8 +125,8 @@ take_back_anew(const Participant *p)
 	char	   *why;
 
 	GetUserIdAndSecContext(&user, &sec_context);
-	SetUserIdAndSecContext(p->branch->userid, sec_context | SECURITY_LOCAL_USERID_CHANGE);
-	why = plshard_prevent_part(p->branch->map, &p->branch->gid, p->conn->key.node_id,
+	SetUserIdAndSecContext(p->xact->userid, sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	why = plshard_prevent_part(p->xact->map, &p->xact->gid, p->conn->key.node_id,
 							   deadline_in(TAKE_BACK_PATIENCE));
 	SetUserIdAndSecContext(user, sec_context);
 	return why == NULL;
@@ -151,7 +151,7 @@ commit_straggler(AtomicCommit *commit, Participant *p)
 						   conn->key.userid, NODE_SUSPECT, NO_DEADLINE, &message) == NODE_EVICTED)
 		return;
 	/* the node answers, or has done it at the word of somebody else */
-	if (settle(p->branch, &message) == OUTCOME_COMMITTED && message == NULL)
+	if (resolve(p->xact, &message) == OUTCOME_COMMITTED && message == NULL)
 		return;
 	plshard_throw_unknown(commit->participants,
 						  psprintf("It is decided to commit, but node \"%s\" has not confirmed it: recovery will commit there. %s",
@@ -176,8 +176,8 @@ commit_everywhere(AtomicCommit *commit)
 		commit_straggler(commit, p);
 	}
 	for (int i = 0; all && i < commit->participants->n; i++)
-		plshard_commit_row_is_settled(commit->participants->list[i].conn,
-					   commit->participants->list[i].branch->text);
+		plshard_commit_row_is_resolved(commit->participants->list[i].conn,
+									   commit->participants->list[i].xact->text);
 }
 
 /* ---- PREPARE ---- */
@@ -234,12 +234,12 @@ send_lock_timeout(NodeConn *conn, void *owner)
 
 /* Queues what comes before PREPARE: the row, and whose the prepared transaction will be. */
 static void
-send_before_prepare(NodeConn *conn, const Branch *branch, void *owner)
+send_before_prepare(NodeConn *conn, const DistributedXact *xact, void *owner)
 {
-	const char *role = branch->map->options.recovery_role;
+	const char *role = xact->map->options.recovery_role;
 	char	   *sql;
 
-	plshard_send_commit_row(conn, branch->text, owner);
+	plshard_send_commit_row(conn, xact->text, owner);
 	if (role[0] == '\0')
 		return;
 	/* deferred triggers are not for that role to run */
@@ -261,8 +261,8 @@ send_prepare(const AtomicCommit *commit, Participant *p)
 		plshard_participant_end(p);
 		return;
 	}
-	send_before_prepare(p->conn, p->branch, p);
-	plshard_participant_send(p, 0, prepared_command("PREPARE TRANSACTION", p->branch, p->conn),
+	send_before_prepare(p->conn, p->xact, p);
+	plshard_participant_send(p, 0, prepared_command("PREPARE TRANSACTION", p->xact, p->conn),
 							 "PREPARE TRANSACTION");
 	plshard_participant_end(p);
 }
@@ -316,8 +316,8 @@ plshard_atomic_send_with_call(const AtomicCommit *commit, NodeConn *conn, void *
 		send_constraints(conn, owner);
 	else
 	{
-		send_before_prepare(conn, p->branch, owner);
-		plshard_conn_send_plain(conn, prepared_command("PREPARE TRANSACTION", p->branch, conn),
+		send_before_prepare(conn, p->xact, owner);
+		plshard_conn_send_plain(conn, prepared_command("PREPARE TRANSACTION", p->xact, conn),
 								PENDING_XACT, owner, number, false);
 	}
 }
@@ -345,7 +345,7 @@ abort_and_rethrow(AtomicCommit *commit)
 	plshard_participants_abandon(commit->participants);
 	note_all_prepared(commit);
 	plshard_atomic_abort(commit);
-	commit->participants->settled = true;
+	commit->participants->outcome_known = true;
 	ReThrowError(error);
 }
 
@@ -358,7 +358,7 @@ plshard_atomic_begin(Participants *participants, HTAB *written)
 	commit->written = written;
 	if (!plshard_front_decides(participants))
 		commit->decider = plshard_choose_decider(participants, written);
-	commit->branches = plshard_name_branches(participants, commit->decider, written);
+	commit->xacts = plshard_name_distributed_xacts(participants, commit->decider, written);
 	return commit;
 }
 
@@ -409,12 +409,12 @@ roll_back_decider(AtomicCommit *commit)
 /*
  * Rule 9: once a PREPARE was sent, an abort is final only when the deciding node can
  * no longer commit, and the registry says abort.  True where it says commit: then
- * somebody has settled the transaction without the deciding node.
+ * somebody has resolved the transaction without the deciding node.
  */
 static bool
 decide_abort(AtomicCommit *commit)
 {
-	const Branch *branch = commit->decider->branch;
+	const DistributedXact *xact = commit->decider->xact;
 	bool		in_doubt = false;
 	bool		committed;
 	char	   *message;
@@ -430,7 +430,7 @@ decide_abort(AtomicCommit *commit)
 		return false;			/* nothing is prepared, nor will be */
 
 	plshard_inject("before_abort_decision");
-	if (plshard_registry_decide(branch->map, branch->text, false, &committed, &message) != REGISTRY_DONE)
+	if (plshard_registry_decide(xact->map, xact->text, false, &committed, &message) != REGISTRY_DONE)
 		plshard_throw_unknown(commit->participants,
 							  psprintf("It could not be written down that the transaction is rolled back. %s",
 									   message ? message : ""), NULL);
@@ -451,7 +451,7 @@ plshard_atomic_abort(AtomicCommit *commit)
 	end_prepared(commit, "ROLLBACK PREPARED");
 	commit->participants->deadline = NO_DEADLINE;
 	/* what is left, on a node that has ended our session, is for whoever meets it */
-	plshard_gid_close(&commit->decider->branch->gid);
+	plshard_gid_close(&commit->decider->xact->gid);
 }
 
 void
@@ -484,10 +484,10 @@ plshard_atomic_take_back(AtomicCommit *commit)
  * that it has finished, if we ask late: no row means nothing then.
  */
 static void
-settle_lost_decision(AtomicCommit *commit, Deadline sent)
+resolve_lost_decision(AtomicCommit *commit, Deadline sent)
 {
 	char	   *message;
-	TransactionOutcome outcome = settle(commit->decider->branch, &message);
+	TransactionOutcome outcome = resolve(commit->decider->xact, &message);
 
 	if (outcome == OUTCOME_ABORTED &&
 		deadline_passed(sent + (Deadline) PLSHARD_ROWS_KEPT * 1000000))
@@ -524,7 +524,7 @@ decide_by_node(AtomicCommit *commit)
 
 	plshard_inject("before_commit");
 	plshard_participant_begin(decider);
-	plshard_send_commit_row(decider->conn, decider->branch->text, decider);
+	plshard_send_commit_row(decider->conn, decider->xact->text, decider);
 	plshard_participant_send(decider, QUERY_COMMIT, "COMMIT", "COMMIT");
 	sent = plshard_clock();
 	plshard_participant_end(decider);
@@ -544,7 +544,7 @@ decide_by_node(AtomicCommit *commit)
 	else if (decider->state == COMMAND_UNKNOWN)
 	{
 		leave_xact(decider->conn);
-		settle_lost_decision(commit, sent);
+		resolve_lost_decision(commit, sent);
 	}
 	else
 		abort_and_throw(commit);
@@ -561,8 +561,8 @@ plshard_atomic_decide(AtomicCommit *commit)
 		decide_by_node(commit);
 		return;
 	}
-	foreach(cell, commit->branches)
-		gids = lappend(gids, ((Branch *) lfirst(cell))->text);
+	foreach(cell, commit->xacts)
+		gids = lappend(gids, ((DistributedXact *) lfirst(cell))->text);
 	plshard_front_decide(gids);
 	plshard_inject("front_row");
 }
@@ -578,16 +578,16 @@ commit_decided_by_front(AtomicCommit *commit)
 	plshard_inject("front_committed");
 	commit->participants->deadline = deadline_in(commit->participants->list[0].map->options.node_timeout);
 	end_prepared(commit, "COMMIT PREPARED");
-	foreach(cell, commit->branches)
+	foreach(cell, commit->xacts)
 	{
-		const Branch *branch = lfirst(cell);
+		const DistributedXact *xact = lfirst(cell);
 		bool		all = true;
 
 		for (int i = 0; i < commit->participants->n; i++)
 		{
 			const Participant *p = &commit->participants->list[i];
 
-			if (p->branch != branch || p->state == COMMAND_DONE)
+			if (p->xact != xact || p->state == COMMAND_DONE)
 				continue;
 			all = false;
 			ereport(WARNING,
@@ -598,11 +598,11 @@ commit_decided_by_front(AtomicCommit *commit)
 		}
 		for (int i = 0; all && i < commit->participants->n; i++)
 		{
-			if (commit->participants->list[i].branch == branch)
-				plshard_commit_row_is_settled(commit->participants->list[i].conn, branch->text);
+			if (commit->participants->list[i].xact == xact)
+				plshard_commit_row_is_resolved(commit->participants->list[i].conn, xact->text);
 		}
 		if (all)
-			plshard_front_settled(branch->text);
+			plshard_front_resolved(xact->text);
 	}
 }
 
@@ -640,7 +640,7 @@ plshard_atomic_front_committed(void)
 				 errmsg("could not commit this transaction on all nodes: %s", error->message),
 				 errdetail("The transaction is committed; recovery will commit it on the nodes.")));
 		for (int i = 0; i < commit->participants->n; i++)
-			plshard_conn_settle(commit->participants->list[i].conn);
+			plshard_conn_drain(commit->participants->list[i].conn);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -657,14 +657,14 @@ plshard_atomic_front_aborted(void)
 	{
 		Participant *p = &commit->participants->list[i];
 
-		plshard_conn_settle(p->conn);
+		plshard_conn_drain(p->conn);
 		if (!p->prepared || p->conn->state != CONN_READY)
 			continue;
-		send_owner(p->conn, p->branch, true);
-		plshard_conn_send_plain(p->conn, prepared_command("ROLLBACK PREPARED", p->branch, p->conn),
+		send_owner(p->conn, p->xact, true);
+		plshard_conn_send_plain(p->conn, prepared_command("ROLLBACK PREPARED", p->xact, p->conn),
 								PENDING_XACT, NULL, 0, false);
 		plshard_conn_send_sync(p->conn, NULL);
-		send_owner(p->conn, p->branch, false);
+		send_owner(p->conn, p->xact, false);
 	}
 	return commit != NULL;
 }

@@ -53,7 +53,7 @@ extern bool plshard_atomic_note(const AtomicCommit *commit, NodeConn *conn, Comm
 /*
  * Takes back what was sent so: the deciding node's part, then what is prepared, or may be later.
  * If the node confirms that, it is final: nobody but the deciding node, which was not told
- * to, and who settles without it can commit, and then nothing is left to commit.  With
+ * to, and who resolves without it can commit, and then nothing is left to commit.  With
  * interrupts held.  Errors: 08007, as plshard_atomic_abort's.
  */
 extern void plshard_atomic_take_back(AtomicCommit *commit);

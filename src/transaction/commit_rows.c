@@ -14,7 +14,7 @@
 #include "transaction/commit_rows.h"
 
 /* Rows on a node that this session may still delete. */
-#define MAX_SETTLED_ROWS 8
+#define MAX_RESOLVED_ROWS 8
 
 /*
  * The transaction's row.  The commit must wait for the disk, whatever the session
@@ -28,20 +28,20 @@ static const char row_sql[] =
 "THEN 'committed' END ELSE 'committed' END)";
 
 /* Deletes rows that nobody needs any more. */
-static const char settled_rows_sql[] =
+static const char resolved_rows_sql[] =
 "DELETE FROM plshard_node.transaction WHERE gid OPERATOR(pg_catalog.=) ANY ($1)";
 
 /* The names of rows to delete, as an array's text. */
 static char *
-settled_rows(const NodeConn *conn)
+resolved_rows(const NodeConn *conn)
 {
 	StringInfoData array;
 
 	initStringInfo(&array);
 	appendStringInfoChar(&array, '{');
-	for (int i = 0; i < conn->nsettled_rows; i++)
+	for (int i = 0; i < conn->nresolved_rows; i++)
 		appendStringInfo(&array, "%s%s", i > 0 ? "," : "",
-						 conn->settled_rows + i * PLSHARD_PREPARED_NAME_SIZE);
+						 conn->resolved_rows + i * PLSHARD_PREPARED_NAME_SIZE);
 	appendStringInfoChar(&array, '}');
 	return array.data;
 }
@@ -53,7 +53,7 @@ settled_rows(const NodeConn *conn)
 static bool
 deletes_rows(const NodeConn *conn)
 {
-	return conn->nsettled_rows == MAX_SETTLED_ROWS && !IsolationUsesXactSnapshot();
+	return conn->nresolved_rows == MAX_RESOLVED_ROWS && !IsolationUsesXactSnapshot();
 }
 
 /* The server plans a prepared statement anew when search_path has changed, so each has its own. */
@@ -66,11 +66,11 @@ plshard_send_commit_row(NodeConn *conn, const char *gid, void *owner)
 
 	if (deletes_rows(conn))
 	{
-		char	   *gone = settled_rows(conn);
+		char	   *gone = resolved_rows(conn);
 		const char *gone_value = gone;
 		const RemoteParams gone_params = {.values = &gone_value};
 
-		plshard_conn_send_prepared(conn, QUERY_SETTLED_ROWS, conn->path_shard, settled_rows_sql,
+		plshard_conn_send_prepared(conn, QUERY_RESOLVED_ROWS, conn->path_shard, resolved_rows_sql,
 								   1, array_types, &gone_params, 0, PENDING_SETTING, owner, 0, false);
 		pfree(gone);
 	}
@@ -83,18 +83,18 @@ plshard_send_commit_row(NodeConn *conn, const char *gid, void *owner)
  * one any more.  The rows that it has deleted itself are gone.
  */
 void
-plshard_commit_row_is_settled(NodeConn *conn, const char *gid)
+plshard_commit_row_is_resolved(NodeConn *conn, const char *gid)
 {
 	if (conn->state != CONN_READY)
 		return;					/* recovery deletes it */
 	if (deletes_rows(conn))
-		conn->nsettled_rows = 0;
-	if (conn->nsettled_rows == MAX_SETTLED_ROWS)
+		conn->nresolved_rows = 0;
+	if (conn->nresolved_rows == MAX_RESOLVED_ROWS)
 		return;
-	if (conn->settled_rows == NULL)
-		conn->settled_rows = MemoryContextAlloc(conn->context,
-												MAX_SETTLED_ROWS * PLSHARD_PREPARED_NAME_SIZE);
-	strlcpy(conn->settled_rows + conn->nsettled_rows++ * PLSHARD_PREPARED_NAME_SIZE, gid,
+	if (conn->resolved_rows == NULL)
+		conn->resolved_rows = MemoryContextAlloc(conn->context,
+												MAX_RESOLVED_ROWS * PLSHARD_PREPARED_NAME_SIZE);
+	strlcpy(conn->resolved_rows + conn->nresolved_rows++ * PLSHARD_PREPARED_NAME_SIZE, gid,
 			PLSHARD_PREPARED_NAME_SIZE);
 }
 

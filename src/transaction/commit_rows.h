@@ -18,6 +18,6 @@ extern void plshard_send_commit_row(NodeConn *conn, const char *gid, void *owner
  * The transaction is committed on all its nodes, so nobody will ask for its row on this
  * one any more.  The rows that it has deleted itself are gone.
  */
-extern void plshard_commit_row_is_settled(NodeConn *conn, const char *gid);
+extern void plshard_commit_row_is_resolved(NodeConn *conn, const char *gid);
 
 #endif							/* PLSHARD_COMMIT_ROWS_H */

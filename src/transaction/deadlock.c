@@ -349,7 +349,7 @@ give_up_if_blind(const WaitGraph *graph, LockWait *wait, const NodeConn *conn)
  * not end any more.
  */
 static void
-settle_prepared(const ClusterMap *map, int node, LockWait *wait)
+resolve_prepared(const ClusterMap *map, int node, LockWait *wait)
 {
 	char	   *message;
 
@@ -395,7 +395,7 @@ look_once(WaitGraph *graph, LockWait *wait, NodeConn *conn, Deadline limit, int 
 	if (behind_prepared)
 	{
 		*max_pause = MAX_BLOCKED_PAUSE;
-		settle_prepared(map, node, wait);
+		resolve_prepared(map, node, wait);
 	}
 
 	/* do we hold what others may wait for, elsewhere? */

@@ -20,12 +20,12 @@ typedef struct LockWait
 	int			looks;			/* how often we have */
 	int			yields;			/* how often there was a deadlock that another session is to end */
 	int			blind;			/* how often a node could not be asked */
-	bool		warned;			/* of a prepared transaction that cannot be settled */
+	bool		warned;			/* of a prepared transaction that cannot be resolved */
 } LockWait;
 
 /*
  * To be called while a connection's answer is waited for.  When it is time to, it
- * looks for a deadlock, and settles what is in doubt (recover.h) if that is what it
+ * looks for a deadlock, and resolves what is in doubt (recover.h) if that is what it
  * waits for; wait->look_at then says when to be called again.  Looking takes
  * node_timeout at most, and ends at "limit".
  *

@@ -17,10 +17,10 @@
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 
-#define MAX_SETTLED 8
+#define MAX_RESOLVED 8
 
-static char settled[MAX_SETTLED][PLSHARD_PREPARED_NAME_SIZE];
-static int	nsettled = 0;
+static char resolved[MAX_RESOLVED][PLSHARD_PREPARED_NAME_SIZE];
+static int	nresolved = 0;
 
 void
 plshard_front_decide(List *gids)
@@ -38,8 +38,8 @@ plshard_front_decide(List *gids)
 	initStringInfo(&old);
 	appendStringInfoChar(&old, '{');
 	/* above READ COMMITTED recovery's deleting the same would be an error */
-	for (int i = 0; i < nsettled && !IsolationUsesXactSnapshot(); i++)
-		appendStringInfo(&old, "%s%s", i > 0 ? "," : "", settled[i]);
+	for (int i = 0; i < nresolved && !IsolationUsesXactSnapshot(); i++)
+		appendStringInfo(&old, "%s%s", i > 0 ? "," : "", resolved[i]);
 	appendStringInfoChar(&old, '}');
 
 	params[0] = new.data;
@@ -50,15 +50,15 @@ plshard_front_decide(List *gids)
 								 2, params);
 	PopActiveSnapshot();
 	/* should this transaction fail, recovery deletes those rows */
-	nsettled = 0;
+	nresolved = 0;
 	if (synchronous_commit < SYNCHRONOUS_COMMIT_ON)
 		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
 }
 
 void
-plshard_front_settled(const char *gid)
+plshard_front_resolved(const char *gid)
 {
-	if (nsettled < MAX_SETTLED)
-		strlcpy(settled[nsettled++], gid, PLSHARD_PREPARED_NAME_SIZE);
+	if (nresolved < MAX_RESOLVED)
+		strlcpy(resolved[nresolved++], gid, PLSHARD_PREPARED_NAME_SIZE);
 }

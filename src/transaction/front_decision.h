@@ -16,6 +16,6 @@
 extern void plshard_front_decide(List *gids);
 
 /* All participants have confirmed: the row may go with a later decision.  Never throws. */
-extern void plshard_front_settled(const char *gid);
+extern void plshard_front_resolved(const char *gid);
 
 #endif							/* PLSHARD_FRONT_DECISION_H */

@@ -245,7 +245,7 @@ plshard_throw_refused(Participants *participants, const Participant *p)
 {
 	RemoteErrorContext where = {.node_name = p->conn->node_name};
 
-	participants->settled = true;
+	participants->outcome_known = true;
 	if (p->unsynced)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRANSACTION_ROLLBACK),
@@ -286,7 +286,7 @@ plshard_throw_refusal(Participants *participants)
 void
 plshard_throw_lost_participant(Participants *participants, const NodeConn *conn)
 {
-	participants->settled = true;
+	participants->outcome_known = true;
 	ereport(ERROR,
 			(errcode(ERRCODE_CONNECTION_FAILURE),
 			 errmsg("this transaction's connection to node \"%s\" was lost before commit",
@@ -298,7 +298,7 @@ plshard_throw_lost_participant(Participants *participants, const NodeConn *conn)
 void
 plshard_throw_unknown(Participants *participants, const char *detail, const char *cluster)
 {
-	participants->settled = true;
+	participants->outcome_known = true;
 	ereport(ERROR,
 			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
 			 errmsg("whether the transaction was committed is not known"),

@@ -29,7 +29,7 @@ typedef struct Participant
 {
 	NodeConn   *conn;
 	ClusterMap *map;			/* as it was when the commit began */
-	struct Branch *branch;		/* atomic_commit.c */
+	struct DistributedXact *xact;	/* distributed_xact.c */
 	bool		prepared;		/* likewise: it has a prepared transaction of ours */
 	bool		unsynced;		/* likewise: without having waited for its standby server */
 
@@ -51,7 +51,7 @@ typedef struct Participants
 	bool		may_abort;		/* what commands wait for may be ended, if it is a deadlock */
 	const char *deadlock;		/* then: the description of the one that was, or NULL */
 	bool		begun;			/* something was sent that cannot be taken back by ROLLBACK */
-	bool		settled;		/* an error that is thrown tells the outcome */
+	bool		outcome_known;	/* an error that is thrown tells the outcome */
 } Participants;
 
 /* Room for one more; returned zeroed. */

@@ -227,7 +227,7 @@ commit_atomic(Participants *atomic, Participants *fast, HTAB *written)
 		MemoryContextSwitchTo(TopTransactionContext);
 		error = CopyErrorData();
 		FlushErrorState();
-		atomic->settled = fast->settled;
+		atomic->outcome_known = fast->outcome_known;
 		plshard_atomic_abort(commit);
 		ReThrowError(error);
 	}
@@ -288,7 +288,7 @@ plshard_commit_remote(HTAB *written)
 		ErrorData  *error;
 
 		/* the end of what the front decides is known: it will not commit */
-		if (!(atomic->begun || fast->begun) || atomic->settled || fast->settled ||
+		if (!(atomic->begun || fast->begun) || atomic->outcome_known || fast->outcome_known ||
 			plshard_atomic_front_decides())
 			PG_RE_THROW();
 		MemoryContextSwitchTo(TopTransactionContext);

@@ -256,7 +256,7 @@ plshard_xact_rollback(NodeConn *conn)
 static void
 abort_connection(NodeConn *conn, void *arg)
 {
-	plshard_conn_settle(conn);
+	plshard_conn_drain(conn);
 	plshard_xact_rollback(conn);
 }
 
@@ -354,7 +354,7 @@ subabort_connection(NodeConn *conn, void *arg)
 
 	/* a call of an outer level may be in the middle of its rows: leave it alone */
 	if (conn->in_use >= level)
-		plshard_conn_settle(conn);
+		plshard_conn_drain(conn);
 	if (conn->xact_lost && conn->xact_begin_level >= level)
 		conn->xact_lost = false;	/* nothing of an outer level was in it */
 	if (conn->xact_depth < level)

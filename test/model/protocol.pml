@@ -257,8 +257,8 @@ inline apply(w, what, todo)
 	od
 }
 
-/* Rules 9 to 11: settles transaction w, whose deciding node is d. */
-inline settle(w, what, d, todo, saw)
+/* Rules 9 to 11: resolves transaction w, whose deciding node is d. */
+inline resolve(w, what, d, todo, saw)
 {
 	atomic { what = UNSAID; d = first(members[w]) };
 	do
@@ -466,7 +466,7 @@ decide:	last_word[w] = SENT;
 #endif
 			};
 			apply(w, COMMITTED, todo)
-		:: what != COMMITTED -> settle(w, what, d, todo, saw)
+		:: what != COMMITTED -> resolve(w, what, d, todo, saw)
 		fi;
 		goto tell;
 
@@ -509,11 +509,11 @@ active proctype Recoverer()
 end:
 	do
 	:: atomic { set_of(doubt_0) != 0 -> w = 0 };
-		settle(w, what, d, todo, saw);
+		resolve(w, what, d, todo, saw);
 		atomic { what = 0; d = 0 }
 #if WRITERS > 1
 	:: atomic { set_of(doubt_1) != 0 -> w = 1 };
-		settle(w, what, d, todo, saw);
+		resolve(w, what, d, todo, saw);
 		atomic { what = 0; d = 0; w = 0 }
 #endif
 	od
@@ -534,8 +534,8 @@ active proctype Repair()
 end:
 	do
 	:: atomic { set_of(is_repairable) != 0 && times < REPAIRS -> times++; pick(set_of(is_repairable), t); s = first(set_of(is_source)); base = epoch };
-		/* first every transaction that names the target is settled; then the shard's lock; then a look under it */
-#ifdef NO_SETTLE_FIRST
+		/* first every transaction that names the target is resolved; then the shard's lock; then a look under it */
+#ifdef NO_RESOLVE_FIRST
 		atomic { node[s].alive && node[t].alive && idle(s) -> node[s].held = 1; node[t].held = 1 };
 #else
 		if
@@ -604,11 +604,11 @@ over:	atomic { node[s].held = 0; node[t].held = 0; t = 0; s = 0; todo = 0; base 
 #define may_come(w) false
 #endif
 #define any_row(w) (node[0].row[w] != UNSAID || node[1].row[w] != UNSAID)
-#define unsettled_0(n) (has(members[0], n) && node[n].current && !(node[n].alive && node[n].tx[0] == NONE))
+#define unresolved_0(n) (has(members[0], n) && node[n].current && !(node[n].alive && node[n].tx[0] == NONE))
 #ifdef NO_CLEAN_RULE
 #define cleanable any_row(0)
 #else
-#define cleanable (any_row(0) && heard[0] != NOTHING && !may_come(0) && set_of(unsettled_0) == 0)
+#define cleanable (any_row(0) && heard[0] != NOTHING && !may_come(0) && set_of(unresolved_0) == 0)
 #endif
 
 active proctype Cleaner()

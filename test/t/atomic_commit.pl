@@ -317,7 +317,7 @@ foreach my $point (qw(before_prepare prepared front_row))
 my @fresh = map { [ $a[ $_ + 20 ], $b[ $_ + 20 ] ] } 0 .. 19;
 
 # Runs SQL until the session kills itself (and with it all of its server); then everything
-# is settled.
+# is resolved.
 sub killed_at
 {
 	my ($point, $sql) = @_;
@@ -408,10 +408,10 @@ is(prepared(), '0 0 0', '... and nothing is left prepared');
 #
 # Whose the prepared transactions are
 #
-$c->sql('CREATE ROLE settler', on => $_) foreach 1 .. 3;
-$c->sql(q{ALTER SERVER c OPTIONS (ADD recovery_role 'settler')});
+$c->sql('CREATE ROLE resolver', on => $_) foreach 1 .. 3;
+$c->sql(q{ALTER SERVER c OPTIONS (ADD recovery_role 'resolver')});
 $front = stopped_at('prepared', sprintf $write, $a[12], $b[12]);
-is($c->sql('SELECT owner FROM pg_prepared_xacts', on => 3), 'settler', 'recovery_role owns what is prepared');
+is($c->sql('SELECT owner FROM pg_prepared_xacts', on => 3), 'resolver', 'recovery_role owns what is prepared');
 $r = resumed($front);
 is($r->{sqlstate}, undef, '... and it is committed') or diag $r->{err};
 everywhere($b[12], 1, '... everywhere');

@@ -297,7 +297,7 @@ is($s[0]->sql("SELECT bump('$many[318]'); COMMIT"), 1, '... which keeps others o
 is($s[1]->result->{out}, 1, '... until its end');
 
 #
-# Behind a prepared transaction: whoever waits settles it, unless its session lives
+# Behind a prepared transaction: whoever waits resolves it, unless its session lives
 #
 my $d = PlshardInDoubt->new($c, shard => 10000);
 my @new = grep { my $k = $_; !grep { $_ eq $k } @on_12 } $c->some_keys(8, shard => 10000);
@@ -308,13 +308,13 @@ $r = $s[0]->try("SELECT put('$new[0]', 1)");
 is($r->{sqlstate}, undef, 'a call that waits behind a prepared transaction that is to be undone');
 is($c->sql("SELECT get('$new[0]')"), 1, '... is done');
 cmp_ok($r->{seconds}, '<', 30, '... soon');
-is($c->sql('SELECT count(*) FROM pg_prepared_xacts', on => 2), 0, '... since it has settled it');
+is($c->sql('SELECT count(*) FROM pg_prepared_xacts', on => 2), 0, '... since it has resolved it');
 $t = $d->begin(nodes => [ 1, 2 ]);
 $t->{key} = $new[1];
 $t->prepare(2);
 $t->commit(1);
 is($s[0]->try("SELECT put('$new[1]', 2)")->{sqlstate}, '23505', '... behind one that is to be committed: sees it');
-is($t->where, '1:committed 2:committed', '... since it has settled it');
+is($t->where, '1:committed 2:committed', '... since it has resolved it');
 is_deeply([ $c->differences ], [], '... and replicas are equal');
 
 my $owner = $c->session(on => 1);
@@ -337,7 +337,7 @@ $t = $d->begin(nodes => [ 1, 2 ], decider => 0, front => 'f' x 16);
 $t->{key} = $new[3];
 $t->prepare($_) foreach 1, 2;
 $r = $s[0]->try("SET statement_timeout = '4 s'; SELECT put('$new[3]', 4)");
-is($r->{sqlstate}, '57014', 'what cannot be settled is waited for');
+is($r->{sqlstate}, '57014', 'what cannot be resolved is waited for');
 like($r->{err}, qr/WARNING:  01000: a call waits for a transaction in doubt on node "n1"\nDETAIL:  /, '... with a WARNING that says why');
 is(scalar(() = $r->{err} =~ /WARNING/g), 2, '... one a node');
 is($t->where, '1:prepared 2:prepared', '... and it is as it was');

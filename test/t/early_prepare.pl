@@ -393,10 +393,10 @@ $fresh->quit;
 #
 # recovery_role owns what is prepared, and a login that is a member of it ends it
 #
-$c->sql('CREATE ROLE settler; CREATE ROLE app LOGIN; GRANT settler TO app', on => $_) foreach 1 .. 3;
+$c->sql('CREATE ROLE resolver; CREATE ROLE app LOGIN; GRANT resolver TO app', on => $_) foreach 1 .. 3;
 $c->sql(<<'SQL');
 SELECT plshard.deploy('c', 'GRANT ALL ON u, t TO app');
-ALTER SERVER c OPTIONS (ADD recovery_role 'settler');
+ALTER SERVER c OPTIONS (ADD recovery_role 'resolver');
 CREATE ROLE app;
 GRANT USAGE ON FOREIGN SERVER c TO app;
 CREATE USER MAPPING FOR app SERVER c OPTIONS ("user" 'app', password_required 'false');

@@ -44,7 +44,7 @@ foreach my $shape ([ 1, 2 ], [ 2, 1 ], [ 2, 2 ], [ 3, 1 ], [ 3, 2 ])
 }
 
 #
-# It fails; what it leaves is settled when it has gone
+# It fails; what it leaves is resolved when it has gone
 #
 foreach my $step (@steps)
 {
@@ -86,7 +86,7 @@ foreach my $shape ([ 2, 1 ], [ 3, 2 ])
 }
 
 #
-# It stops, and a writer who has to wait for what it has prepared settles it after a
+# It stops, and a writer who has to wait for what it has prepared resolves it after a
 # minute; then it goes on, and learns what has become of it
 #
 {

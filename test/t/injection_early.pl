@@ -66,7 +66,7 @@ foreach my $step (@steps)
 	if ($step =~ /^early/)
 	{
 		is($result->{sqlstate}, 'PS999', "$name: the client is told how it ended");
-		# what was on its way when it gave up, the next writer settles without waiting for the session's end
+		# what was on its way when it gave up, the next writer resolves without waiting for the session's end
 		$c->wait_for(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'plshard'}, on => 2)
 		  if $step eq 'early_sent';
 		is($c->sql("SELECT call2('$key->{name}', 2)"), 2, "$name: other writers go on");
@@ -99,7 +99,7 @@ foreach my $step (@steps)
 }
 
 #
-# It stops for more than a minute, and recovery settles it: no node works for it any more
+# It stops for more than a minute, and recovery resolves it: no node works for it any more
 #
 {
 	my $name = 'stopped for more than a minute';

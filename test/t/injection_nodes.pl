@@ -1,6 +1,6 @@
 # A node dies at a step of an atomic commit, the decider or another participant, alone or
 # together with the front's session. Afterwards: what the client was told is true, writers
-# go on without the node, and when it is back all is settled and equal.
+# go on without the node, and when it is back all is resolved and equal.
 
 use strict;
 use warnings;

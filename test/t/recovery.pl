@@ -46,7 +46,7 @@ sub repaired
 	return;
 }
 
-like($c->try("SELECT plshard.create_cluster('x'); DROP SERVER x")->{err}, qr/NOTICE: .*nothing settles transactions in doubt in the background/, 'create_cluster says that no worker runs');
+like($c->try("SELECT plshard.create_cluster('x'); DROP SERVER x")->{err}, qr/NOTICE: .*nothing resolves transactions in doubt in the background/, 'create_cluster says that no worker runs');
 
 #
 # The decider counts: its row decides
@@ -226,7 +226,7 @@ is($c->sql('SELECT DISTINCT decision FROM plshard.in_doubt'), 'committed', 'and 
 $c->sql('CREATE ROLE nobody');
 is($c->sql('SET ROLE nobody; SELECT count(*) FROM plshard.in_doubt'), '0', 'of clusters that one may use');
 is($c->try("SET ROLE nobody; SELECT * FROM plshard.recover('c')")->{sqlstate}, '42501', 'recovery is for owners');
-is(recover($t), 'committed', 'when the session has gone it is settled');
+is(recover($t), 'committed', 'when the session has gone it is resolved');
 
 # names of others
 $c->sql("BEGIN; CREATE TABLE x (); PREPARE TRANSACTION '" . $t->gid . "'", on => 2);
@@ -339,7 +339,7 @@ $c->node(3)->stop;
 recover($t);
 is($c->sql('SELECT state FROM plshard_node.transaction ORDER BY gid', on => 1), "committed\naborted\ncommitted", 'nothing goes while a participant cannot be asked');
 $c->node(3)->start;
-is(recover($t), 'committed', 'the last one is settled');
+is(recover($t), 'committed', 'the last one is resolved');
 age();
 recover($t);
 is($c->sql($rows, on => $_), '0', "no row is left on n$_") foreach @all;

@@ -29,7 +29,7 @@ sub all_equal
 sub repair { return $c->try("SELECT count(*) FROM plshard.repair_cluster('c')"); }
 
 #
-# Repair: what names the target is settled before
+# Repair: what names the target is resolved before
 #
 my $committed = $d->begin(nodes => \@all);
 my $undecided = $d->begin(nodes => [ 2, 3, 1 ]);
@@ -40,7 +40,7 @@ $elsewhere->prepare(3);
 $c->deactivate('n1');
 my $r = repair();
 is($r->{sqlstate}, undef, 'a repair with transactions in doubt') or diag($r->{err});
-is($committed->where, '1:committed 2:committed 3:committed', 'settles what names the target: its decider is the target');
+is($committed->where, '1:committed 2:committed 3:committed', 'resolves what names the target: its decider is the target');
 is($undecided->where, '2:aborted 3:nothing 1:nothing', 'its decider counts');
 is($elsewhere->where, '2:nothing 3:prepared', 'but nothing else');
 $c->sql("SELECT * FROM plshard.recover('c')");
@@ -66,13 +66,13 @@ $_->quit foreach $writer, $session;
 repair();
 all_equal();
 
-# one that cannot be settled
+# one that cannot be resolved
 my $lost = $d->begin(nodes => [ 1, 2 ], decider => 0, front => 'feedbeef00000001');
 $lost->prepare($_) foreach 1, 2;
 $c->deactivate('n1');
 $r = repair();
-is($r->{sqlstate}, '55000', 'a transaction that cannot be settled: no repair');
-like($r->{err}, qr/a transaction in doubt that has written on node "n1" cannot be settled now.*another front/s, 'which says why');
+is($r->{sqlstate}, '55000', 'a transaction that cannot be resolved: no repair');
+like($r->{err}, qr/a transaction in doubt that has written on node "n1" cannot be resolved now.*another front/s, 'which says why');
 is($lost->where, '1:prepared 2:prepared', 'nothing is done');
 $c->sql("SELECT * FROM plshard.forget_front('feedbeef-0000-0001-0000-000000000000')");
 is(repair()->{sqlstate}, undef, 'until the front is forgotten');
@@ -119,7 +119,7 @@ $c->node($_)->start foreach $home, $others[1];
 back_home($reader, $home, $t->key);
 is($reader->sql("SELECT get('" . $t->key . "')"), '1', 'and when it comes back to its first node');
 
-# a call in a hurry does not wait for what cannot be settled
+# a call in a hurry does not wait for what cannot be resolved
 $c->sql("SELECT * FROM plshard.recover('c')");
 $t = $d->begin(nodes => [ $home, @others ]);
 $t->prepare($_) foreach @others;
@@ -138,7 +138,7 @@ $c->thaw($home);
 $reader->quit;
 $c->sql("SELECT * FROM plshard.recover('c')");
 repair();
-is($t->where =~ tr/p//, 0, 'recovery settles it');
+is($t->where =~ tr/p//, 0, 'recovery resolves it');
 all_equal();
 
 #
@@ -174,7 +174,7 @@ isnt(substr($c->sql("SELECT replace(front_id::text, '-', '') FROM plshard.front"
 is($c->sql('SELECT count(*) FROM plshard.transaction'), '0', 'and none of the transactions of the first');
 $c->wait_for('SELECT NOT EXISTS (SELECT FROM plshard.in_doubt WHERE decider IS NOT NULL)');
 is(join(' / ', map { $_->where } @left), '1:committed 2:committed 3:committed / 1:aborted 2:nothing 3:nothing',
-	'it settles what the first has left, which is down');
+	'it resolves what the first has left, which is down');
 is(join(' / ', map { $_->where } @mixed), '1:prepared 2:prepared 3:prepared / 1:nothing 2:prepared 3:nothing',
 	'but for what the first decides');
 

@@ -1,4 +1,4 @@
-# The background worker that settles what is in doubt, in a front that preloads plshard.
+# The background worker that resolves what is in doubt, in a front that preloads plshard.
 
 use strict;
 use warnings;
@@ -36,7 +36,7 @@ sub leave_in_doubt
 	return @left;
 }
 
-sub settled
+sub resolved
 {
 	my ($name, $undecided, $committed) = @_;
 	$c->wait_for('SELECT count(*) = 0 FROM pg_prepared_xacts', on => 2);
@@ -51,7 +51,7 @@ like($c->sql($launcher), qr/^\d+$/, 'the launcher runs');
 is(join(' ', map { $_->where } @left), '1:committed 2:prepared 1:nothing 2:prepared', 'with an interval of 0 it does nothing');
 $c->sql("ALTER SYSTEM SET plshard.recovery_interval = '200 ms'");
 $front->reload;
-settled('with a new interval', @left);
+resolved('with a new interval', @left);
 like(slurp_file($front->logfile), qr/LOG:  transaction \Q@{[ $left[1]->gid ]}\E of cluster "c": aborted/, 'the log tells');
 
 $c->sql(q{UPDATE plshard_node.transaction SET written_at = written_at - interval '1 hour'}, on => $_) foreach 1, 2;
@@ -65,13 +65,13 @@ my $before = $c->sql($launcher);
 @left = leave_in_doubt();
 kill 'KILL', $session->pid;
 $c->wait_for_restart($session);
-settled('after a crash of the front', @left);
+resolved('after a crash of the front', @left);
 isnt($c->sql($launcher), $before, 'which took the launcher with it');
 
 # Nodes that do not answer keep nobody else waiting for ever.
 $c->freeze(3);
 @left = leave_in_doubt();
-settled('beside a cluster that is frozen', @left);
+resolved('beside a cluster that is frozen', @left);
 $c->thaw(3);
 
 # The worker acts as the cluster's owner.
@@ -85,7 +85,7 @@ SQL
 is($c->try("SET ROLE keeper; SELECT outcome FROM plshard.recover('c')")->{out}, '', 'an owner who cannot connect finds nothing');
 is(join(' ', map { $_->where } @left), '1:committed 2:prepared 1:nothing 2:prepared', 'nor does the worker for him');
 $c->sql("CREATE USER MAPPING FOR keeper SERVER c OPTIONS (\"user\" '$superuser', password_required 'false')");
-settled('as the owner', @left);
+resolved('as the owner', @left);
 
 # Databases come and go.
 $c->sql('CREATE DATABASE d');
@@ -102,7 +102,7 @@ pass('DROP EXTENSION works beside the worker');
 $c->sql('DROP DATABASE d');
 pass('so does DROP DATABASE');
 @left = leave_in_doubt();
-settled('afterwards', @left);
+resolved('afterwards', @left);
 is($c->sql('SELECT count(*) FROM pg_stat_activity WHERE datname IS NULL AND backend_type = ' . q{'plshard recovery launcher'}),
 	'1', 'the launcher is connected to no database');
 

@@ -311,7 +311,7 @@ sub front_killed
 	return sub { $self->_note('start', $front->{name}); $front->start; };
 }
 
-# The front is lost; another one, made from its dump, settles what it left; then the
+# The front is lost; another one, made from its dump, resolves what it left; then the
 # first one comes back. Half of the time what it had sent last arrives only then.
 sub second_front
 {
@@ -328,7 +328,7 @@ sub second_front
 	}
 	$self->_note('kill -9', $first->{name});
 	$first->kill9;
-	# what its registry says now, without anybody who could change it or settle anything
+	# what its registry says now, without anybody who could change it or resolve anything
 	mkdir "$dir/private";
 	$first->start("-k $dir/private -c shared_preload_libraries=");
 	system("pg_dump -h $dir/private -p $first->{port} -U postgres -f $dir/dump.sql postgres") == 0
@@ -349,11 +349,11 @@ sub second_front
 		$self->{network}->heal($_) foreach @late;
 	}
 	my $until = time + 60;
-	until ($self->_settled($second))
+	until ($self->_resolved($second))
 	{
 		$self->_recover($second);
 		next if time < $until;
-		$self->_complain("the second front has not settled everything within a minute");
+		$self->_complain("the second front has not resolved everything within a minute");
 		last;
 	}
 	$second->kill9;
@@ -375,7 +375,7 @@ sub _recover
 
 # Nothing is prepared on any node; but on one that is out of a cluster that cluster's repair
 # has to do it.
-sub _settled
+sub _resolved
 {
 	my ($self, $front) = @_;
 	my %out;

@@ -1,8 +1,8 @@
 /*
- * repair_settle.c
+ * repair_resolve.c
  *
  * PROTOCOL rule 20: a node that counts again must not have a say in a transaction
- * that others have decided without it, so these are settled while it is still out.
+ * that others have decided without it, so these are resolved while it is still out.
  * What is prepared there then is of no use, since the copy replaces it.
  *
  * Everything is allocated in the current memory context, the job's.
@@ -11,7 +11,7 @@
 
 #include "cluster/locks.h"
 #include "lib/stringinfo.h"
-#include "maintenance/repair_settle.h"
+#include "maintenance/repair_resolve.h"
 #include "nodes/pg_list.h"
 #include "recovery/in_doubt.h"
 #include "recovery/recover.h"
@@ -21,7 +21,7 @@
 #define END_TIMEOUT 5000
 
 /* How long a transaction whose session lives is waited for (ms). */
-#define SETTLE_TIMEOUT 5000
+#define RESOLVE_TIMEOUT 5000
 
 /* Connects to all nodes that count, and the target. */
 static RecoveryNode *
@@ -55,9 +55,9 @@ connect(RepairJob *job, RecoveryNodes *nodes)
 	return target_node;
 }
 
-/* Settles what names the target, on nodes that count. */
+/* Resolves what names the target, on nodes that count. */
 static void
-settle_naming(RecoveryNodes *nodes, const RecoveryNode *target)
+resolve_naming(RecoveryNodes *nodes, const RecoveryNode *target)
 {
 	List	   *naming = NIL;
 	char	   *message;
@@ -71,10 +71,10 @@ settle_naming(RecoveryNodes *nodes, const RecoveryNode *target)
 			bms_is_member(part->node->id, nodes->current))
 			naming = lappend(naming, part);
 	}
-	if (!plshard_settle_parts(nodes, naming, SETTLE_TIMEOUT, &message))
+	if (!plshard_resolve_parts(nodes, naming, RESOLVE_TIMEOUT, &message))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("a transaction in doubt that has written on node \"%s\" cannot be settled now",
+				 errmsg("a transaction in doubt that has written on node \"%s\" cannot be resolved now",
 						target->name),
 				 errdetail_internal("%s", message),
 				 errhint("View plshard.in_doubt shows it.")));
@@ -138,18 +138,18 @@ roll_back_rest(RecoveryNodes *nodes, const RecoveryNode *target)
 }
 
 void
-plshard_repair_settle(RepairJob *job)
+plshard_repair_resolve(RepairJob *job)
 {
 	RecoveryNodes *nodes = plshard_recovery_nodes(plshard_cluster_reload(job->server_oid));
 	RecoveryNode *target = connect(job, nodes);
 
-	settle_naming(nodes, target);
+	resolve_naming(nodes, target);
 	plshard_recovery_reload(nodes);
 	if (!bms_is_member(target->id, nodes->current))
 	{
 		end_sessions(nodes, target);
 		/* what they have prepared elsewhere meanwhile */
-		settle_naming(nodes, target);
+		resolve_naming(nodes, target);
 		roll_back_rest(nodes, target);
 	}
 	plshard_recovery_close(nodes);

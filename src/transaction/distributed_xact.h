@@ -1,10 +1,10 @@
 /*
- * branch.h
+ * distributed_xact.h
  *
  * The parts of a commit that have names of their own, and who decides.
  */
-#ifndef PLSHARD_BRANCH_H
-#define PLSHARD_BRANCH_H
+#ifndef PLSHARD_DISTRIBUTED_XACT_H
+#define PLSHARD_DISTRIBUTED_XACT_H
 
 #include "cluster/gid.h"
 #include "transaction/participants.h"
@@ -13,14 +13,14 @@
  * What one role has written in one cluster: a distributed transaction of its own
  * name.  Only where the front decides there can be several of them.
  */
-typedef struct Branch
+typedef struct DistributedXact
 {
 	Gid			gid;
 	char	   *text;
 	ClusterMap *map;
 	ClusterRef	cluster;
 	Oid			userid;
-} Branch;
+} DistributedXact;
 
 /* PROTOCOL rule 14: whether it is the front that decides. */
 extern bool plshard_front_decides(const Participants *participants);
@@ -33,10 +33,10 @@ extern bool plshard_front_decides(const Participants *participants);
 extern Participant *plshard_choose_decider(const Participants *participants, HTAB *written);
 
 /*
- * Gives each participant its branch, and names the branches, a list of Branch; without a
+ * Gives each participant its distributed transaction, and names them, a list of DistributedXact; without a
  * decider the front decides.  They are open then (gid_lock.h).
  */
-extern List *plshard_name_branches(Participants *participants, const Participant *decider,
+extern List *plshard_name_distributed_xacts(Participants *participants, const Participant *decider,
 								   HTAB *written);
 
-#endif							/* PLSHARD_BRANCH_H */
+#endif							/* PLSHARD_DISTRIBUTED_XACT_H */

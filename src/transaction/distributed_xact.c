@@ -1,5 +1,5 @@
 /*
- * branch.c
+ * distributed_xact.c
  *
  * Who decides a distributed transaction, and its names.  Everything is allocated in the
  * current memory context.
@@ -11,7 +11,7 @@
 #include "miscadmin.h"
 #include "recovery/gid_lock.h"
 #include "registry/registry.h"
-#include "transaction/branch.h"
+#include "transaction/distributed_xact.h"
 
 bool
 plshard_front_decides(const Participants *participants)
@@ -31,24 +31,24 @@ plshard_front_decides(const Participants *participants)
 	return false;
 }
 
-static Branch *
-branch_of(List **branches, const Participant *p)
+static DistributedXact *
+xact_of(List **xacts, const Participant *p)
 {
 	ListCell   *cell;
-	Branch	   *branch;
+	DistributedXact *xact;
 
-	foreach(cell, *branches)
+	foreach(cell, *xacts)
 	{
-		branch = lfirst(cell);
-		if (branch->cluster == p->conn->key.cluster && branch->userid == p->conn->key.userid)
-			return branch;
+		xact = lfirst(cell);
+		if (xact->cluster == p->conn->key.cluster && xact->userid == p->conn->key.userid)
+			return xact;
 	}
-	branch = palloc0(sizeof(Branch));
-	branch->map = p->map;
-	branch->cluster = p->conn->key.cluster;
-	branch->userid = p->conn->key.userid;
-	*branches = lappend(*branches, branch);
-	return branch;
+	xact = palloc0(sizeof(DistributedXact));
+	xact->map = p->map;
+	xact->cluster = p->conn->key.cluster;
+	xact->userid = p->conn->key.userid;
+	*xacts = lappend(*xacts, xact);
+	return xact;
 }
 
 Participant *
@@ -80,62 +80,62 @@ plshard_choose_decider(const Participants *participants, HTAB *written)
 	return &participants->list[0];
 }
 
-/* The epoch of the oldest map that a branch has used. */
+/* The epoch of the oldest map that a distributed transaction has used. */
 static int64
-oldest_epoch(const Branch *branch, HTAB *written)
+oldest_epoch(const DistributedXact *xact, HTAB *written)
 {
 	HASH_SEQ_STATUS status;
 	WrittenShard *w;
-	int64		epoch = branch->map->epoch;
+	int64		epoch = xact->map->epoch;
 
 	if (written == NULL)
 		return epoch;
 	hash_seq_init(&status, written);
 	while ((w = hash_seq_search(&status)) != NULL)
 	{
-		if (w->key.cluster == branch->cluster)
+		if (w->key.cluster == xact->cluster)
 			epoch = Min(epoch, w->epoch);
 	}
 	return epoch;
 }
 
-/* Names a branch whose participants are known; without a decider the front decides. */
+/* Names a distributed transaction whose participants are known; without a decider the front decides. */
 static void
-name_branch(Branch *branch, const NodeConn *decider, HTAB *written)
+name_xact(DistributedXact *xact, const NodeConn *decider, HTAB *written)
 {
-	Gid		   *gid = &branch->gid;
+	Gid		   *gid = &xact->gid;
 
-	gid->cluster_id = branch->map->cluster_id;
+	gid->cluster_id = xact->map->cluster_id;
 	if (!pg_strong_random(gid->random, sizeof(gid->random)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate random values")));
 	gid->front_key = plshard_front_key();
 	gid->session = MyProcPid;
-	gid->epoch = oldest_epoch(branch, written);
+	gid->epoch = oldest_epoch(xact, written);
 	if (decider)
 		gid->decider = decider->key.node_id;
 	else
 		plshard_front_id(gid->front_id);
-	branch->text = plshard_gid_text(gid);
+	xact->text = plshard_gid_text(gid);
 	plshard_gid_open(gid);
 }
 
 List *
-plshard_name_branches(Participants *participants, const Participant *decider, HTAB *written)
+plshard_name_distributed_xacts(Participants *participants, const Participant *decider, HTAB *written)
 {
-	List	   *branches = NIL;
+	List	   *xacts = NIL;
 	ListCell   *cell;
 
 	for (int i = 0; i < participants->n; i++)
 	{
 		Participant *p = &participants->list[i];
 
-		p->branch = branch_of(&branches, p);
-		p->branch->gid.participants = bms_add_member(p->branch->gid.participants,
+		p->xact = xact_of(&xacts, p);
+		p->xact->gid.participants = bms_add_member(p->xact->gid.participants,
 													 p->conn->key.node_id);
 	}
-	foreach(cell, branches)
-		name_branch(lfirst(cell), decider ? decider->conn : NULL, written);
-	return branches;
+	foreach(cell, xacts)
+		name_xact(lfirst(cell), decider ? decider->conn : NULL, written);
+	return xacts;
 }
