@@ -52,7 +52,7 @@ plshard_early_begin(Execution *e)
 {
 	EarlyPrepare *early;
 
-	e->prepares = e->tasks[0].conn->state == CONN_READY && e->tasks[1].conn->state == CONN_READY;
+	e->prepares = e->tasks[0].conn->io.state == CONN_READY && e->tasks[1].conn->io.state == CONN_READY;
 	if (!e->prepares)
 		return;
 	early = palloc0(sizeof(EarlyPrepare));
@@ -129,7 +129,7 @@ plshard_early_take_back(Execution *e)
 	if (e->tasks[0].state == TASK_LOCKED_OUT)
 		calls_to_skip = CALLS_AFTER_CONTENTION;
 	/* in the middle of something: what it will come to is for recovery to see */
-	if (batch_state(task) == COMMAND_UNKNOWN && task->conn->state == CONN_READY)
+	if (batch_state(task) == COMMAND_UNKNOWN && task->conn->io.state == CONN_READY)
 		plshard_conn_set_lost(task->conn, 0, "the call was given up");
 	plshard_atomic_note(e->early->commit, task->conn, batch_state(task));
 	end_by(e, plshard_atomic_take_back);

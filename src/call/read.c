@@ -101,8 +101,8 @@ skip_shard(Execution *e, Task *task)
 			(errcode(ERRCODE_CONNECTION_FAILURE),
 			 errmsg("shard " INT64_FORMAT " was left out: no placement of it answers",
 					e->map->shards[task->shard].id),
-			 task->conn && task->conn->message ?
-			 errdetail_internal("%s", task->conn->message) : 0));
+			 task->conn && task->conn->io.message ?
+			 errdetail_internal("%s", task->conn->io.message) : 0));
 }
 
 /*
@@ -112,7 +112,7 @@ skip_shard(Execution *e, Task *task)
 static void
 note_failure(const Execution *e, const Task *task)
 {
-	if (!task->conn->refused && !task->rejected && !e->expired)
+	if (!task->conn->io.refused && !task->rejected && !e->expired)
 		plshard_node_seen(e->map, task->node, false);
 }
 
@@ -120,7 +120,7 @@ note_failure(const Execution *e, const Task *task)
 static void
 undo_read(const Task *task)
 {
-	if (task->conn->xact_depth == 0)
+	if (task->conn->xact.depth == 0)
 		return;
 	plshard_conn_send_plain(task->conn, "ROLLBACK TO SAVEPOINT plshard_read", PENDING_XACT, NULL, 0, false);
 	plshard_conn_send_sync(task->conn, NULL);
@@ -165,7 +165,7 @@ finish_lost(Execution *e, Task *task)
 {
 	if (!e->expired && !task->rejected && plshard_renew_conn(e, task))
 		return READ_GO_ON;
-	if (task->conn->xact_lost)
+	if (task->conn->xact.lost)
 		plshard_throw_lost(e, task, "Roll back and try the transaction again.");
 	note_failure(e, task);
 	if (task->nrows > 0)

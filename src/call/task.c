@@ -73,7 +73,7 @@ is_copy(const Execution *e, const Task *task)
 {
 	return e->request && e->request->by_copy && e->sink->copied_row &&
 		e->request->query->result_format == 1 &&
-		task->conn->xact_depth == 0 && !plshard_reads_in_xact(e) && !task->conn->pooled;
+		task->conn->xact.depth == 0 && !plshard_reads_in_xact(e) && !task->conn->session.pooled;
 }
 
 /*
@@ -86,13 +86,13 @@ send_copy_task(Execution *e, Task *task)
 	NodeConn   *conn = task->conn;
 	ConnWatch  *watch = plshard_conn_watch(e, conn);
 
-	conn->writes_in_a_row = 0;
+	conn->session.writes_in_a_row = 0;
 	task->state = TASK_SENT;
 	task->sent = true;
 	watch->probe_at = deadline_in(e->map->options.node_timeout);
 	memset(&watch->lock_wait, 0, sizeof(LockWait));
 	task->setting_up = plshard_conn_send_settings(conn, path_of(e, task), e->timeout, false, task) ||
-		conn->npending > 0;
+		conn->io.npending > 0;
 	if (task->setting_up)
 	{
 		plshard_conn_send_sync(conn, task);
@@ -116,10 +116,10 @@ send_task(Execution *e, Task *task)
 	bool		set;
 	bool		with_locks = false;
 
-	if (e->one_shot && e->request->one_shot->returns_text && !conn->same_encoding)
+	if (e->one_shot && e->request->one_shot->returns_text && !conn->session.same_encoding)
 		e->one_shot = false;
 	if (!e->is_write)
-		conn->writes_in_a_row = 0;
+		conn->session.writes_in_a_row = 0;
 	task->state = TASK_SENT;
 	task->synced = false;
 	task->sent = true;
@@ -150,18 +150,18 @@ send_task(Execution *e, Task *task)
 		if (task->shard < 0)
 		{
 			/* it is about to be so */
-			conn->has_schema = true;
-			conn->other_server = false;
+			conn->session.has_schema = true;
+			conn->session.other_server = false;
 			plshard_conn_outdate(conn);
 		}
 		if (task->shard < 0 || plshard_is_static(e->map))
-			conn->xact_must_commit = true;
+			conn->xact.must_commit = true;
 	}
-	else if (conn->xact_depth > 0 || plshard_reads_in_xact(e))
+	else if (conn->xact.depth > 0 || plshard_reads_in_xact(e))
 	{
 		/* a read in a transaction that may write: it may not */
 		plshard_xact_open(conn, false, e->number, task);
-		guard = !conn->xact_read_only;
+		guard = !conn->xact.read_only;
 		if (guard)
 		{
 			plshard_conn_send_plain(conn, "SAVEPOINT plshard_read", PENDING_XACT, task, 0, false);
@@ -176,9 +176,9 @@ send_task(Execution *e, Task *task)
 	 * before a write that is to be the only statement of its transaction.
 	 */
 	set = plshard_conn_send_settings(conn, shard_id, e->timeout, may_write, task);
-	if (set && (e->ntasks > 1 || alone) && conn->xact_depth == 0)
+	if (set && (e->ntasks > 1 || alone) && conn->xact.depth == 0)
 		plshard_conn_send_sync(conn, NULL);
-	if (!e->is_write && conn->xact_depth == 0 && conn->read_only == READ_ONLY_SENT)
+	if (!e->is_write && conn->xact.depth == 0 && conn->session.read_only == READ_ONLY_SENT)
 		plshard_conn_send_prepared(conn, QUERY_READ_ONLY, 0, "SET transaction_read_only = on",
 								   0, NULL, NULL, 0, PENDING_SETTING, task, 0, false);
 
@@ -262,7 +262,7 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 		task->state = pending->kind == PENDING_CALL && sqlstate == SQLSTATE_OUT_OF_IDS ?
 			TASK_OUT_OF_IDS : TASK_ERROR;
 		task->called &= pending->kind != PENDING_CALL;
-		task->conn->result = NULL;	/* ours now */
+		task->conn->io.result = NULL;	/* ours now */
 		task->error = plshard_own_result(error);
 		if ((e->one_shot || e->prepares) && sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED &&
 			plshard_error_is_from(error, "transformCoalesceExpr"))
@@ -276,7 +276,7 @@ task_failed(Execution *e, Task *task, Pending *pending, PGresult *error)
 		{
 			plshard_conn_forget_statement(task->conn, query_of(e)->id + with_locks, path_of(e, task));
 			/* without a savepoint to go back to it remains an error */
-			if (e->is_write || !task->conn->xact_read_only || task->conn->xact_depth == 0)
+			if (e->is_write || !task->conn->xact.read_only || task->conn->xact.depth == 0)
 				task->state = TASK_STALE_PLAN;
 		}
 	}
@@ -356,7 +356,7 @@ deliver_copied(Execution *e, Task *task)
 	begin_delivery(&errors, e, task);
 	if (e->copied_fields == NULL)
 		e->copied_fields = palloc(sizeof(WireField) * (ncolumns + 1));
-	plshard_copy_message(&task->copied, task->conn->copied, task->conn->copied_length);
+	plshard_copy_message(&task->copied, task->conn->io.copied, task->conn->io.copied_length);
 	while (plshard_copy_next_row(&task->copied, ncolumns, e->copied_fields))
 	{
 		task->nrows++;
@@ -411,7 +411,7 @@ keep_result(Task *task, PGresult *result)
 		keep_rows(task, result);
 	else if (task->result == NULL)
 	{
-		task->conn->result = NULL;
+		task->conn->io.result = NULL;
 		task->result = plshard_own_result(result);
 	}
 }
@@ -480,11 +480,11 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 				task->state = TASK_READY;
 				break;
 			}
-			if (task->state == TASK_SENT && task->conn->xact_depth > 0 && e->one_shot)
+			if (task->state == TASK_SENT && task->conn->xact.depth > 0 && e->one_shot)
 			{
 				if (!task->committed)
 					elog(ERROR, "node \"%s\" did not commit", conn->node_name);
-				conn->xact_depth = 0;
+				conn->xact.depth = 0;
 			}
 			if (task->state == TASK_SENT)
 				task->state = TASK_DONE;
@@ -509,7 +509,7 @@ note_lost(Execution *e)
 		Task	   *task = &e->tasks[i];
 
 		if (plshard_task_is_open(task) &&
-			(task->conn->state == CONN_LOST || task->conn->state == CONN_CLOSED))
+			(task->conn->io.state == CONN_LOST || task->conn->io.state == CONN_CLOSED))
 		{
 			task->state = TASK_LOST;
 			task->synced = true;
@@ -527,7 +527,7 @@ is_other_node(const Execution *e, const Task *task)
 	const NodeConn *conn = task->conn;
 
 	return task->shard >= 0 &&
-		(!conn->has_schema || (conn->other_server && e->map->shards[task->shard].nactive > 1));
+		(!conn->session.has_schema || (conn->session.other_server && e->map->shards[task->shard].nactive > 1));
 }
 
 /* Other shards may have nothing else to read: reads of theirs go on. */
@@ -536,18 +536,18 @@ reject_node(const Execution *e, Task *task)
 {
 	NodeConn   *conn = task->conn;
 
-	if (conn->has_schema && !e->is_write)
+	if (conn->session.has_schema && !e->is_write)
 	{
 		task->rejected = task->synced = true;
 		task->state = TASK_LOST;
 		return;
 	}
-	if (!conn->has_schema)
+	if (!conn->session.has_schema)
 		plshard_conn_set_lost(conn, ERRCODE_INVALID_SCHEMA_NAME,
 							  "the server has nothing of this cluster: the node's data is lost");
 	else
 		plshard_conn_set_lost(conn, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, OTHER_SERVER);
-	conn->condemned = true;
+	conn->io.condemned = true;
 }
 
 /* Somebody has to give up in a deadlock, and it is us: our waits have been cancelled. */
@@ -578,7 +578,7 @@ drive_all(Execution *e)
 		{
 			Task	   *task = &e->tasks[i];
 
-			if (task->state == TASK_READY && task->conn->state == CONN_READY)
+			if (task->state == TASK_READY && task->conn->io.state == CONN_READY)
 			{
 				if (is_other_node(e, task))
 					reject_node(e, task);
@@ -630,11 +630,11 @@ plshard_throw_lost(const Execution *e, const Task *task, const char *hint)
 {
 	const NodeConn *conn = task->conn;
 	const char *node_name = e->map->nodes[task->node].name;
-	const char *message = task->rejected ? OTHER_SERVER : conn->message;
+	const char *message = task->rejected ? OTHER_SERVER : conn->io.message;
 
 	ereport(ERROR,
 			(errcode(task->rejected ? ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE :
-					 conn->sqlstate ? conn->sqlstate : ERRCODE_CONNECTION_FAILURE),
+					 conn->io.sqlstate ? conn->io.sqlstate : ERRCODE_CONNECTION_FAILURE),
 			 task->shard < 0 ?
 			 errmsg("could not reach node \"%s\"", node_name) :
 			 errmsg("could not reach shard " INT64_FORMAT " on node \"%s\"",

@@ -125,7 +125,7 @@ typedef struct Execution
 static inline bool
 plshard_writes_alone(const Execution *e, const NodeConn *conn)
 {
-	return e->is_write && e->map->options.autocommit && conn->xact_depth == 0 && !conn->xact_lost;
+	return e->is_write && e->map->options.autocommit && conn->xact.depth == 0 && !conn->xact.lost;
 }
 
 /*

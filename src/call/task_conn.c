@@ -99,13 +99,13 @@ plshard_assign_conn(Execution *e, Task *task)
 	NodeConn   *conn = plshard_conn_get(e->map, task->node, 0);
 	const char *node_name = e->map->nodes[task->node].name;
 
-	if (conn->xact_lost)
+	if (conn->xact.lost)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg("this transaction's connection to node \"%s\" was lost", node_name),
 				 errhint("Roll back and try the transaction again.")));
 
-	if (!e->is_write && conn->xact_depth == 0 && !plshard_reads_in_xact(e))
+	if (!e->is_write && conn->xact.depth == 0 && !plshard_reads_in_xact(e))
 	{
 		int			slots = plshard_max_connections_per_node;
 
@@ -124,9 +124,9 @@ plshard_assign_conn(Execution *e, Task *task)
 	if (find_conn(e, conn) < 0 && (plshard_commits_with_call(e, conn) || e->prepares))
 		plshard_conn_look(conn);
 	add_conn(e, conn);
-	if (conn->state == CONN_READY)
-		conn->used_before = true;
-	else if (conn->state == CONN_CLOSED || conn->state == CONN_LOST)
+	if (conn->io.state == CONN_READY)
+		conn->io.used_before = true;
+	else if (conn->io.state == CONN_CLOSED || conn->io.state == CONN_LOST)
 		plshard_conn_start(conn, e->map, task->node);
 }
 
@@ -134,10 +134,10 @@ bool
 plshard_renew_conn(Execution *e, Task *task)
 {
 	NodeConn   *conn = task->conn;
-	bool		lost_work = conn->xact_lost;
+	bool		lost_work = conn->xact.lost;
 
-	if (!conn->used_before || task->renewed ||
-		(lost_work && conn->xact_begin_call != e->number))
+	if (!conn->io.used_before || task->renewed ||
+		(lost_work && conn->xact.begin_call != e->number))
 		return false;
 	for (int i = 0; i < e->ntasks; i++)
 	{
@@ -153,8 +153,8 @@ plshard_renew_conn(Execution *e, Task *task)
 			return false;
 	}
 
-	conn->xact_lost = false;
-	if (conn->state != CONN_CONNECTING)
+	conn->xact.lost = false;
+	if (conn->io.state != CONN_CONNECTING)
 		plshard_conn_start(conn, e->map, task->node);
 	for (int i = 0; i < e->ntasks; i++)
 	{

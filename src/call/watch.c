@@ -26,7 +26,7 @@ plshard_throw_timeout(const Execution *e)
 static void
 give_up(NodeConn *conn, const char *message)
 {
-	conn->used_before = false;
+	conn->io.used_before = false;
 	plshard_conn_set_lost(conn, 0, message);
 }
 
@@ -56,7 +56,7 @@ leave_evicted(Execution *e)
 	{
 		Task	   *task = &e->tasks[i];
 
-		if (task->state != TASK_SENT || !task->wait_locks || task->conn->state != CONN_READY ||
+		if (task->state != TASK_SENT || !task->wait_locks || task->conn->io.state != CONN_READY ||
 			!plshard_conn_waits_for_lock(task->conn))
 			continue;
 		if (e->request != NULL && plshard_task_is_evicted(e, task))
@@ -89,7 +89,7 @@ plshard_watch_clock(Execution *e)
 	{
 		Task	   *task = &e->tasks[i];
 
-		if (!plshard_task_is_open(task) || task->conn->state == CONN_LOST || task->deadline == NO_DEADLINE)
+		if (!plshard_task_is_open(task) || task->conn->io.state == CONN_LOST || task->deadline == NO_DEADLINE)
 			continue;
 		if (deadline_passed(task->deadline))
 			give_up(task->conn, "the node did not answer in time");
@@ -107,19 +107,19 @@ plshard_watch_clock(Execution *e)
 		const char *description;
 		int			node;
 
-		if (conn->state == CONN_CONNECTING)
+		if (conn->io.state == CONN_CONNECTING)
 		{
-			Deadline	limit = conn->last_heard + (Deadline) conn->connect_timeout * 1000;
+			Deadline	limit = conn->io.last_heard + (Deadline) conn->io.connect_timeout * 1000;
 
 			if (deadline_passed(limit))
 			{
 				give_up(conn, "timeout expired");
-				conn->condemned = conn->connect_timeout >= e->map->options.node_timeout;
+				conn->io.condemned = conn->io.connect_timeout >= e->map->options.node_timeout;
 			}
 			else
 				wake = deadline_min(wake, limit);
 		}
-		if (conn->state != CONN_READY || !plshard_conn_awaited(conn))
+		if (conn->io.state != CONN_READY || !plshard_conn_awaited(conn))
 			continue;
 
 		description = plshard_look_for_deadlock(&watch->lock_wait, conn, e->deadline);
@@ -132,8 +132,8 @@ plshard_watch_clock(Execution *e)
 			continue;
 
 		suspicious = watch->probe_at;
-		if (conn->last_heard + (Deadline) e->map->options.node_timeout * 1000 > suspicious)
-			suspicious = conn->last_heard + (Deadline) e->map->options.node_timeout * 1000;
+		if (conn->io.last_heard + (Deadline) e->map->options.node_timeout * 1000 > suspicious)
+			suspicious = conn->io.last_heard + (Deadline) e->map->options.node_timeout * 1000;
 		if (!deadline_passed(suspicious))
 		{
 			wake = deadline_min(wake, suspicious);
@@ -145,7 +145,7 @@ plshard_watch_clock(Execution *e)
 			if (deadline_passed(e->deadline))
 				return plshard_clock();
 			give_up(conn, "the node does not answer");
-			conn->condemned = true;
+			conn->io.condemned = true;
 			continue;
 		}
 		/* it lives: a slow query; look less often */

@@ -102,7 +102,7 @@ throw_unreplaceable(const Execution *e, const Task *task)
 {
 	if (!task->sent || !plshard_commits_with_call(e, task->conn))
 		plshard_throw_lost(e, task, NULL);
-	throw_cut_off(e, task, task->conn->message);
+	throw_cut_off(e, task, task->conn->io.message);
 }
 
 /*
@@ -124,9 +124,9 @@ evict_or_throw(Execution *e, Task *task, bool failed)
 		plshard_xact_leave(conn);
 		return;
 	}
-	verdict = conn->refused ? NODE_ANSWERS :
+	verdict = conn->io.refused ? NODE_ANSWERS :
 		plshard_judge_node(e->map, task->node, conn->key.userid,
-						   failed ? NODE_FAILED : conn->condemned ? NODE_SILENT : NODE_SUSPECT,
+						   failed ? NODE_FAILED : conn->io.condemned ? NODE_SILENT : NODE_SUSPECT,
 						   e->deadline, &message);
 	switch (verdict)
 	{
@@ -137,7 +137,7 @@ evict_or_throw(Execution *e, Task *task, bool failed)
 			plshard_throw_timeout(e);
 			break;
 		case NODE_ANSWERS:
-			plshard_throw_lost(e, task, conn->sqlstate ? NULL :
+			plshard_throw_lost(e, task, conn->io.sqlstate ? NULL :
 							   "The node answers again: try the transaction again.");
 			break;
 		case NODE_IS_LAST:
@@ -156,10 +156,10 @@ evict_or_throw(Execution *e, Task *task, bool failed)
 static bool
 write_elsewhere(Execution *e, Task *task)
 {
-	if (task->sent || task->conn->xact_lost || e->map->shards[task->shard].nactive > 1 ||
+	if (task->sent || task->conn->xact.lost || e->map->shards[task->shard].nactive > 1 ||
 		(e->ntasks > 1 && !plshard_is_static(e->map)))
 		return false;
-	if (!task->conn->refused)
+	if (!task->conn->io.refused)
 		plshard_node_seen(e->map, task->node, false);
 	if (!plshard_try_any_other(e, task))
 		return false;
@@ -435,7 +435,7 @@ finish_write(Execution *e)
 	for (int i = 0; i < e->ntasks; i++)
 	{
 		plshard_node_seen(e->map, e->tasks[i].node, true);
-		if (e->tasks[i].shard >= 0 && e->tasks[i].conn->xact_depth > 0)
+		if (e->tasks[i].shard >= 0 && e->tasks[i].conn->xact.depth > 0)
 			plshard_xact_wrote(e->map, e->tasks[i].shard);
 	}
 	plshard_end_execution(e);

@@ -107,7 +107,7 @@ epoch_check(const NodeConn *conn, int parameter)
 {
 	return psprintf("CASE WHEN pg_catalog.pg_sequence_last_value(%s) OPERATOR(pg_catalog.<=) $%d THEN true "
 					"ELSE plshard_node.epoch_is_old() END",
-					quote_literal_cstr(conn->epoch_sequence), parameter);
+					quote_literal_cstr(conn->session.epoch_sequence), parameter);
 }
 
 /* All in one statement: CASE comes to the epoch only when it has the locks. */
@@ -152,16 +152,16 @@ plshard_send_locks(const Execution *e, Task *task, const RemoteQuery *query)
 	{
 		if (e->map->shards[task->shard].nactive == 1)
 			mode = LOCK_SHARD_SHARED;
-		else if (target->has_key && task->conn->nkey_locks < MAX_KEY_LOCKS)
+		else if (target->has_key && task->conn->xact.nkey_locks < MAX_KEY_LOCKS)
 		{
-			mode = task->conn->nkey_locks++ < MANY_KEY_LOCKS ? LOCK_KEY : LOCK_SHARD_OR_KEY;
+			mode = task->conn->xact.nkey_locks++ < MANY_KEY_LOCKS ? LOCK_KEY : LOCK_SHARD_OR_KEY;
 			key_lock = (uint64) plshard_key_lock_key(e->map, shard_id, target->key_hash);
 		}
 	}
 
 	/* what is known of a call's id is looked up under the locks, before it */
 	with_call = mode == LOCK_SHARD_SHARED && !task->wait_locks && e->request->call_id == NULL &&
-		OidIsValid(task->conn->lock_types[0]) && OidIsValid(task->conn->lock_types[1]);
+		OidIsValid(task->conn->session.lock_types[0]) && OidIsValid(task->conn->session.lock_types[1]);
 	if (task->wait_locks)
 		wait_for_locks(e, task, mode, shard_id, shard_lock, key_lock);
 	else if (!with_call || !plshard_has_statement(task->conn, query->id + 1, shard_id))
@@ -191,7 +191,7 @@ plshard_add_locks(const Execution *e, const Task *task, const RemoteQuery **quer
 	bytes[1] = pg_hton64((uint64) e->map->epoch);
 	for (int i = 0; i < 2; i++)
 	{
-		types[n + i] = task->conn->lock_types[i];
+		types[n + i] = task->conn->session.lock_types[i];
 		values[n + i] = (char *) &bytes[i];
 		lengths[n + i] = sizeof(uint64);
 		formats[n + i] = 1;

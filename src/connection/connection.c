@@ -29,33 +29,33 @@ static HTAB *connections = NULL;
 static void
 release_pg(NodeConn *conn)
 {
-	if (conn->result)
+	if (conn->io.result)
 	{
-		PQclear(conn->result);
-		conn->result = NULL;
+		PQclear(conn->io.result);
+		conn->io.result = NULL;
 	}
-	if (conn->copied)
+	if (conn->io.copied)
 	{
-		PQfreemem(conn->copied);
-		conn->copied = NULL;
+		PQfreemem(conn->io.copied);
+		conn->io.copied = NULL;
 	}
-	if (conn->pg)
+	if (conn->io.pg)
 	{
-		plshard_wait_forget(conn->fd);
-		conn->fd = PGINVALID_SOCKET;
-		PQfinish(conn->pg);
-		conn->pg = NULL;
+		plshard_wait_forget(conn->io.fd);
+		conn->io.fd = PGINVALID_SOCKET;
+		PQfinish(conn->io.pg);
+		conn->io.pg = NULL;
 		ReleaseExternalFD();
 	}
-	conn->npending = 0;
-	conn->pending_head = 0;
-	conn->unsent = false;
-	conn->notices = NULL;
-	conn->statements = NULL;	/* went with the context, or will */
-	conn->nstatements = 0;
-	conn->last_found = NULL;
-	dlist_init(&conn->lru);
-	conn->release_call = 0;
+	conn->io.npending = 0;
+	conn->io.pending_head = 0;
+	conn->io.unsent = false;
+	conn->io.notices = NULL;
+	conn->session.statements = NULL;	/* went with the context, or will */
+	conn->session.nstatements = 0;
+	conn->session.last_found = NULL;
+	dlist_init(&conn->session.lru);
+	conn->xact.release_call = 0;
 	plshard_conn_forget_settings(conn);
 }
 
@@ -63,9 +63,9 @@ release_pg(NodeConn *conn)
 static void
 lose_xact(NodeConn *conn)
 {
-	if (conn->xact_depth > 0)
-		conn->xact_lost = true;
-	conn->xact_depth = 0;
+	if (conn->xact.depth > 0)
+		conn->xact.lost = true;
+	conn->xact.depth = 0;
 }
 
 void
@@ -73,7 +73,7 @@ plshard_conn_close(NodeConn *conn)
 {
 	release_pg(conn);
 	lose_xact(conn);
-	conn->state = CONN_CLOSED;
+	conn->io.state = CONN_CLOSED;
 }
 
 void
@@ -83,23 +83,23 @@ plshard_conn_set_lost(NodeConn *conn, int sqlstate, const char *message)
 
 	release_pg(conn);
 	lose_xact(conn);
-	conn->state = CONN_LOST;
-	conn->sqlstate = sqlstate;
-	conn->message = copy;
+	conn->io.state = CONN_LOST;
+	conn->io.sqlstate = sqlstate;
+	conn->io.message = copy;
 }
 
 void
 plshard_conn_lost_by_libpq(NodeConn *conn)
 {
-	char	   *message = plshard_connection_message(conn->pg);
+	char	   *message = plshard_connection_message(conn->io.pg);
 
-	if (conn->state == CONN_CONNECTING)
+	if (conn->io.state == CONN_CONNECTING)
 	{
 		/* a new connection that fails without an answer is as good as a probe */
-		conn->refused = plshard_server_answered(conn->pg);
-		conn->condemned = !conn->refused && plshard_connection_sqlstate(conn->pg) == 0;
+		conn->io.refused = plshard_server_answered(conn->io.pg);
+		conn->io.condemned = !conn->io.refused && plshard_connection_sqlstate(conn->io.pg) == 0;
 	}
-	plshard_conn_set_lost(conn, plshard_connection_sqlstate(conn->pg), message);
+	plshard_conn_set_lost(conn, plshard_connection_sqlstate(conn->io.pg), message);
 	pfree(message);
 }
 
@@ -108,19 +108,19 @@ static void
 receive_notice(void *arg, const PGresult *result)
 {
 	NodeConn   *conn = arg;
-	const Pending *p = &conn->pending[conn->pending_head];
+	const Pending *p = &conn->io.pending[conn->io.pending_head];
 	RemoteNotice *notice;
 	RemoteNotice **end;
 
 	/* a warning that tells of no harm to the node itself, but to what it has promised */
 	if (plshard_error_is_from(result, "SyncRepWaitForLSN"))
-		conn->sync_wait_cancelled = true;
-	if (conn->npending == 0 || p->notices_for == NULL || p->owner == NULL)
+		conn->session.sync_wait_cancelled = true;
+	if (conn->io.npending == 0 || p->notices_for == NULL || p->owner == NULL)
 		return;
 	notice = plshard_copy_notice(conn->context, result, p->notices_for);
 	if (notice == NULL)
 		return;
-	for (end = &conn->notices; *end; end = &(*end)->next)
+	for (end = &conn->io.notices; *end; end = &(*end)->next)
 		;
 	*end = notice;
 }
@@ -129,7 +129,7 @@ receive_notice(void *arg, const PGresult *result)
 static bool
 is_too_old(const NodeConn *conn, const ClusterMap *map)
 {
-	return plshard_clock() - conn->connected_at >
+	return plshard_clock() - conn->io.connected_at >
 		(Deadline) (map->options.connection_lifetime * 1000000.0 * conn->lifetime_jitter);
 }
 
@@ -168,13 +168,13 @@ plshard_conn_get_as(const ClusterMap *map, int node, Oid userid, int slot)
 		memset((char *) conn + sizeof(NodeConnKey), 0, sizeof(NodeConn) - sizeof(NodeConnKey));
 		conn->context = AllocSetContextCreate(CacheMemoryContext, "plshard connection",
 											  ALLOCSET_SMALL_SIZES);
-		conn->state = CONN_CLOSED;
-		conn->fd = PGINVALID_SOCKET;
-		dlist_init(&conn->lru);
+		conn->io.state = CONN_CLOSED;
+		conn->io.fd = PGINVALID_SOCKET;
+		dlist_init(&conn->session.lru);
 	}
 
 	/* one in use may have nothing on its way between two COPYs */
-	if (conn->state != CONN_READY || conn->xact_depth > 0 || conn->in_use != 0 ||
+	if (conn->io.state != CONN_READY || conn->xact.depth > 0 || conn->in_use != 0 ||
 		plshard_conn_awaited(conn))
 		return conn;
 	if (map->options.connection_lifetime > 0 && is_too_old(conn, map))
@@ -199,61 +199,61 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	NodeConninfo info;
 	uint64		generation = plshard_conninfo_generation;
 
-	Assert(conn->pg == NULL);
+	Assert(conn->io.pg == NULL);
 	plshard_build_conninfo(map, node, conn->key.userid, &info);
 
 	MemoryContextReset(conn->context);
-	conn->message = NULL;
-	conn->base_path = NULL;
-	conn->resolved_rows = NULL;
-	conn->nresolved_rows = 0;
-	conn->epoch_sequence = NULL;
+	conn->io.message = NULL;
+	conn->session.base_path = NULL;
+	conn->session.resolved_rows = NULL;
+	conn->session.nresolved_rows = 0;
+	conn->session.epoch_sequence = NULL;
 	if (!plshard_is_static(map))
 	{
 		char	   *sequence = plshard_epoch_sequence(map);
 
-		conn->epoch_sequence = MemoryContextStrdup(conn->context, sequence);
+		conn->session.epoch_sequence = MemoryContextStrdup(conn->context, sequence);
 		pfree(sequence);
 	}
-	conn->pending = NULL;
-	conn->pending_size = 0;
+	conn->io.pending = NULL;
+	conn->io.pending_size = 0;
 	strlcpy(conn->node_name, map->nodes[node].name, NAMEDATALEN);
 	conn->fingerprint = info.fingerprint;
-	conn->password_required = info.password_required;
-	conn->connect_timeout = info.connect_timeout > 0 ? info.connect_timeout :
+	conn->io.password_required = info.password_required;
+	conn->io.connect_timeout = info.connect_timeout > 0 ? info.connect_timeout :
 		plshard_connect_timeout(&map->options);
-	conn->pooled = map->options.pooled;
+	conn->session.pooled = map->options.pooled;
 	conn->checked_generation = generation;
-	conn->used_before = false;
-	conn->condemned = false;
-	conn->refused = false;
-	conn->sqlstate = 0;
-	conn->xact_depth = 0;
-	conn->notices = NULL;
-	conn->last_heard = conn->connected_at = plshard_clock();
+	conn->io.used_before = false;
+	conn->io.condemned = false;
+	conn->io.refused = false;
+	conn->io.sqlstate = 0;
+	conn->xact.depth = 0;
+	conn->io.notices = NULL;
+	conn->io.last_heard = conn->io.connected_at = plshard_clock();
 	conn->lifetime_jitter = 0.8 + 0.2 * pg_prng_double(&pg_global_prng_state);
 
 	if (!AcquireExternalFD())
 	{
-		conn->state = CONN_CLOSED;
+		conn->io.state = CONN_CLOSED;
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("could not connect to node \"%s\": this session has too many open files and connections",
 						conn->node_name),
 				 errhint("Raise max_files_per_process on the front, or use fewer nodes in one session.")));
 	}
-	conn->pg = PQconnectStartParams(info.keywords, info.values, 0);
-	if (conn->pg == NULL)
+	conn->io.pg = PQconnectStartParams(info.keywords, info.values, 0);
+	if (conn->io.pg == NULL)
 	{
 		ReleaseExternalFD();
 		plshard_conn_set_lost(conn, 0, "out of memory");
 		return;
 	}
-	PQsetErrorVerbosity(conn->pg, PQERRORS_VERBOSE);
-	PQsetNoticeReceiver(conn->pg, receive_notice, conn);
-	conn->state = CONN_CONNECTING;
-	conn->poll_events = WL_SOCKET_WRITEABLE;
-	if (PQstatus(conn->pg) == CONNECTION_BAD)
+	PQsetErrorVerbosity(conn->io.pg, PQERRORS_VERBOSE);
+	PQsetNoticeReceiver(conn->io.pg, receive_notice, conn);
+	conn->io.state = CONN_CONNECTING;
+	conn->io.poll_events = WL_SOCKET_WRITEABLE;
+	if (PQstatus(conn->io.pg) == CONNECTION_BAD)
 		plshard_conn_lost_by_libpq(conn);
 }
 
@@ -262,7 +262,7 @@ close_if_gone(NodeConn *conn, void *arg)
 {
 	const ClusterMap *map = arg;
 
-	if (conn->key.cluster == map->ref && conn->state == CONN_READY && conn->xact_depth == 0 &&
+	if (conn->key.cluster == map->ref && conn->io.state == CONN_READY && conn->xact.depth == 0 &&
 		conn->in_use == 0 && plshard_cluster_node_by_id(map, conn->key.node_id) < 0)
 		plshard_conn_close(conn);
 }
@@ -276,11 +276,11 @@ plshard_conn_close_others(const ClusterMap *map)
 static void
 become_ready(NodeConn *conn)
 {
-	const char *encoding = PQparameterStatus(conn->pg, "server_encoding");
+	const char *encoding = PQparameterStatus(conn->io.pg, "server_encoding");
 
-	conn->same_encoding = encoding && strcmp(encoding, GetDatabaseEncodingName()) == 0;
+	conn->session.same_encoding = encoding && strcmp(encoding, GetDatabaseEncodingName()) == 0;
 	plshard_init_statements(conn);
-	conn->state = CONN_READY;
+	conn->io.state = CONN_READY;
 }
 
 void
@@ -289,10 +289,10 @@ plshard_conn_begin_setup(NodeConn *conn)
 	NodeConninfo info = {0};
 	char	   *sql;
 
-	info.password_required = conn->password_required;
+	info.password_required = conn->io.password_required;
 	PG_TRY();
 	{
-		plshard_check_connection_security(conn->pg, &info);
+		plshard_check_connection_security(conn->io.pg, &info);
 	}
 	PG_CATCH();
 	{
@@ -301,22 +301,22 @@ plshard_conn_begin_setup(NodeConn *conn)
 	}
 	PG_END_TRY();
 
-	if (PQsetnonblocking(conn->pg, 1) != 0 || !PQenterPipelineMode(conn->pg))
+	if (PQsetnonblocking(conn->io.pg, 1) != 0 || !PQenterPipelineMode(conn->io.pg))
 	{
 		plshard_conn_lost_by_libpq(conn);
 		return;
 	}
-	conn->poll_events = 0;
-	if (conn->pooled)
+	conn->io.poll_events = 0;
+	if (conn->session.pooled)
 	{
-		conn->has_schema = true;	/* only static clusters are */
-		conn->other_server = false;
+		conn->session.has_schema = true;	/* only static clusters are */
+		conn->session.other_server = false;
 		become_ready(conn);
 		return;
 	}
 	sql = plshard_conn_setup_command(conn);
-	conn->date_order = DateOrder;
-	conn->changed_date_order = false;
+	conn->session.date_order = DateOrder;
+	conn->session.changed_date_order = false;
 	plshard_conn_send_plain(conn, sql, PENDING_SETUP, NULL, 0, false);
 	pfree(sql);
 	plshard_conn_send_sync(conn, NULL);
@@ -333,17 +333,17 @@ plshard_conn_finish_setup(NodeConn *conn, const PGresult *result)
 							  "could not set up the session");
 		return;
 	}
-	conn->base_path = MemoryContextStrdup(conn->context, PQgetvalue(result, 0, 0));
-	conn->has_schema = PQgetvalue(result, 0, 1)[0] == 't';
-	conn->other_server = PQgetvalue(result, 0, 2)[0] == 'f';	/* not where it is not known */
-	conn->lock_types[0] = atooid(PQgetvalue(result, 0, 3));
-	conn->lock_types[1] = atooid(PQgetvalue(result, 0, 4));
+	conn->session.base_path = MemoryContextStrdup(conn->context, PQgetvalue(result, 0, 0));
+	conn->session.has_schema = PQgetvalue(result, 0, 1)[0] == 't';
+	conn->session.other_server = PQgetvalue(result, 0, 2)[0] == 'f';	/* not where it is not known */
+	conn->session.lock_types[0] = atooid(PQgetvalue(result, 0, 3));
+	conn->session.lock_types[1] = atooid(PQgetvalue(result, 0, 4));
 	plshard_conn_forget_settings(conn);
-	conn->path_shard = PATH_BASE;
-	conn->statement_timeout = 0;
-	conn->read_only = READ_ONLY_ON;
-	conn->was_writable = false;
-	conn->writes_in_a_row = 0;
+	conn->session.path_shard = PATH_BASE;
+	conn->session.statement_timeout = 0;
+	conn->session.read_only = READ_ONLY_ON;
+	conn->session.was_writable = false;
+	conn->session.writes_in_a_row = 0;
 	become_ready(conn);
 }
 

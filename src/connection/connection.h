@@ -72,11 +72,9 @@ typedef enum DefaultReadOnly
 	READ_ONLY_ON
 } DefaultReadOnly;
 
-typedef struct NodeConn
+/* The socket and what travels on it.  Written by pipeline.c and connection.c. */
+typedef struct ConnIo
 {
-	NodeConnKey key;			/* hash key, must be first */
-	char		node_name[NAMEDATALEN];
-	MemoryContext context;		/* of everything that goes with the connection */
 	ConnState	state;
 	PGconn	   *pg;
 	pgsocket	fd;				/* last waited for: libpq may have closed it */
@@ -89,12 +87,9 @@ typedef struct NodeConn
 	bool		condemned;		/* its node has failed a probe */
 	bool		refused;		/* the server is there, but refused us */
 
-	/* what the conninfo was made of */
-	uint32		fingerprint;
+	/* of the conninfo */
 	bool		password_required;
 	int			connect_timeout;	/* ms */
-	bool		pooled;			/* the cluster's option: no state outlives a transaction */
-	uint64		checked_generation;
 
 	/* commands on their way, oldest first: a ring */
 	Pending    *pending;
@@ -108,15 +103,12 @@ typedef struct NodeConn
 	struct RemoteNotice *notices;	/* that have come, oldest first */
 	Deadline	last_heard;
 	Deadline	connected_at;
-	double		lifetime_jitter;	/* its share of the cluster's connection_lifetime */
+} ConnIo;
 
-	/*
-	 * The nesting level of the front's transaction in which a call uses it now,
-	 * 0: no call does.  A call within another one's rows finds a free connection.
-	 */
-	int			in_use;
-
-	/* session state on the node */
+/* The state of the session on the node, and what the node has. */
+typedef struct ConnSession
+{
+	bool		pooled;			/* the cluster's option: no state outlives a transaction */
 	int64		path_shard;		/* whose search_path is set; see PATH_ */
 	char	   *base_path;		/* the session's own search_path */
 	char	   *epoch_sequence; /* quoted: the cluster's, on the node; NULL of a static one */
@@ -143,17 +135,42 @@ typedef struct NodeConn
 	uint64		next_name;
 	uint64		nuses;			/* of prepared statements */
 	struct PreparedStatement *last_found;	/* the one that was looked up last; or NULL */
+} ConnSession;
 
-	/* the remote transaction (remote_xact.c) */
-	int			xact_depth;		/* 0 none, 1 BEGIN, n: n-1 savepoints */
-	int			xact_begin_level;	/* the front's nesting level when it began */
-	uint64		xact_begin_call;	/* number of the call that began it */
-	bool		xact_read_only; /* begun READ ONLY */
-	bool		xact_wrote;
-	bool		xact_must_commit;	/* holds changes that no repair could bring back */
-	bool		xact_lost;		/* it was cut off; stays until the front's ends */
+/* The remote transaction (remote_xact.c). */
+typedef struct RemoteXact
+{
+	int			depth;			/* 0 none, 1 BEGIN, n: n-1 savepoints */
+	int			begin_level;	/* the front's nesting level when it began */
+	uint64		begin_call;		/* number of the call that began it */
+	bool		read_only;		/* begun READ ONLY */
+	bool		wrote;
+	bool		must_commit;	/* holds changes that no repair could bring back */
+	bool		lost;			/* it was cut off; stays until the front's ends */
 	int			nkey_locks;		/* asked for in it */
 	int			release_call;	/* savepoint of a finished call, not released yet; 0: none */
+} RemoteXact;
+
+typedef struct NodeConn
+{
+	NodeConnKey key;			/* hash key, must be first */
+	char		node_name[NAMEDATALEN];
+	MemoryContext context;		/* of everything that goes with the connection */
+
+	/* of the cache: when it is made anew */
+	uint32		fingerprint;	/* of the conninfo */
+	uint64		checked_generation;
+	double		lifetime_jitter;	/* its share of the cluster's connection_lifetime */
+
+	/*
+	 * The nesting level of the front's transaction in which a call uses it now,
+	 * 0: no call does.  A call within another one's rows finds a free connection.
+	 */
+	int			in_use;
+
+	ConnIo		io;
+	ConnSession session;
+	RemoteXact	xact;
 } NodeConn;
 
 #define PATH_UNKNOWN INT64CONST(0)
@@ -215,13 +232,13 @@ extern void plshard_conn_close(NodeConn *conn);
 static inline void
 plshard_conn_forget_settings(NodeConn *conn)
 {
-	conn->path_shard = PATH_UNKNOWN;
-	conn->statement_timeout = -1;
-	if (conn->was_writable)
-		conn->read_only = READ_ONLY_UNKNOWN;
-	conn->timezone = NULL;
-	if (conn->changed_date_order)
-		conn->date_order = -1;
+	conn->session.path_shard = PATH_UNKNOWN;
+	conn->session.statement_timeout = -1;
+	if (conn->session.was_writable)
+		conn->session.read_only = READ_ONLY_UNKNOWN;
+	conn->session.timezone = NULL;
+	if (conn->session.changed_date_order)
+		conn->session.date_order = -1;
 }
 
 /* True where there is no room for one more prepared statement of a shard. */

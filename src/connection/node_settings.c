@@ -20,7 +20,7 @@
 /*
  * What is asked and set on every session of ours, in one round trip.  The %s are: whether
  * the node has the cluster's objects (without them it has lost its data), and whether it is the
- * server that it was; the types of NodeConn.lock_types; the session's key; the order of day,
+ * server that it was; the types of ConnSession.lock_types; the session's key; the order of day,
  * month and year.  Text travels as the same on both sides; nothing is written unless a
  * write says so; a session whose front has gone ends soon, also while it computes.
  */
@@ -51,9 +51,9 @@ plshard_conn_setup_command(const NodeConn *conn)
 	const char *same_server = "true";
 	const char *types = "NULL, NULL";
 
-	if (conn->epoch_sequence != NULL)
+	if (conn->session.epoch_sequence != NULL)
 	{
-		const char *sequence = quote_literal_cstr(conn->epoch_sequence);
+		const char *sequence = quote_literal_cstr(conn->session.epoch_sequence);
 
 		has_schema = psprintf("pg_catalog.to_regclass(%s) IS NOT NULL", sequence);
 		same_server = psprintf("pg_catalog.obj_description(pg_catalog.to_regclass(%s), 'pg_class')"
@@ -68,7 +68,7 @@ plshard_conn_setup_command(const NodeConn *conn)
 static void
 send_path(NodeConn *conn, int64 shard_id, void *owner)
 {
-	const char *rest = conn->base_path;
+	const char *rest = conn->session.base_path;
 	char	   *sql = NULL;
 
 	if (plshard_conn_needs_text(conn, QUERY_PATH, shard_id))
@@ -103,13 +103,13 @@ plshard_date_order_name(int order)
 static void
 send_local_settings(NodeConn *conn, int timeout, bool may_write, void *owner)
 {
-	bool		in_xact = conn->xact_depth > 0;
+	bool		in_xact = conn->xact.depth > 0;
 	StringInfoData sql;
 
-	if (in_xact && conn->timezone == session_timezone && conn->date_order == DateOrder &&
-		conn->statement_timeout == timeout)
+	if (in_xact && conn->session.timezone == session_timezone && conn->session.date_order == DateOrder &&
+		conn->session.statement_timeout == timeout)
 		return;
-	if (in_xact && timeout == 0 && conn->statement_timeout != 0)
+	if (in_xact && timeout == 0 && conn->session.statement_timeout != 0)
 		plshard_conn_send_plain(conn, "SET LOCAL statement_timeout = DEFAULT", PENDING_SETTING,
 								owner, 0, false);
 	initStringInfo(&sql);
@@ -128,9 +128,9 @@ send_local_settings(NodeConn *conn, int timeout, bool may_write, void *owner)
 		appendStringInfoString(&sql, ", pg_catalog.set_config('transaction_read_only', 'on', true)");
 	plshard_conn_send_plain(conn, sql.data, PENDING_SETTING, owner, 0, false);
 	pfree(sql.data);
-	conn->timezone = session_timezone;
-	conn->date_order = DateOrder;
-	conn->statement_timeout = timeout;
+	conn->session.timezone = session_timezone;
+	conn->session.date_order = DateOrder;
+	conn->session.statement_timeout = timeout;
 }
 
 /* So many one-shot writes without a read between them, and the next are expected, too. */
@@ -139,27 +139,27 @@ send_local_settings(NodeConn *conn, int timeout, bool may_write, void *owner)
 bool
 plshard_conn_stays_writable(NodeConn *conn)
 {
-	return conn->read_only != READ_ONLY_ON || ++conn->writes_in_a_row > WRITES_IN_A_ROW;
+	return conn->session.read_only != READ_ONLY_ON || ++conn->session.writes_in_a_row > WRITES_IN_A_ROW;
 }
 
 /* In a batch of its own, since it is for the next transaction. */
 static void
 send_default_read_only(NodeConn *conn, bool may_write, void *owner)
 {
-	if (may_write ? conn->read_only == READ_ONLY_OFF : conn->read_only >= READ_ONLY_SENT)
+	if (may_write ? conn->session.read_only == READ_ONLY_OFF : conn->session.read_only >= READ_ONLY_SENT)
 		return;
 	plshard_conn_send_plain(conn, may_write ? "SET default_transaction_read_only = off" :
 							"SET default_transaction_read_only = on",
 							PENDING_SETTING, owner, 0, false);
 	plshard_conn_send_sync(conn, NULL);
-	conn->read_only = may_write ? READ_ONLY_OFF : READ_ONLY_SENT;
-	conn->was_writable |= may_write;
+	conn->session.read_only = may_write ? READ_ONLY_OFF : READ_ONLY_SENT;
+	conn->session.was_writable |= may_write;
 }
 
 bool
 plshard_conn_begins_writable(NodeConn *conn, void *owner)
 {
-	if (conn->pooled || !plshard_conn_stays_writable(conn))
+	if (conn->session.pooled || !plshard_conn_stays_writable(conn))
 		return false;
 	send_default_read_only(conn, true, owner);
 	return true;
@@ -168,9 +168,9 @@ plshard_conn_begins_writable(NodeConn *conn, void *owner)
 bool
 plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may_write, void *owner)
 {
-	int			before = conn->npending;
+	int			before = conn->io.npending;
 
-	if (conn->pooled)
+	if (conn->session.pooled)
 	{
 		Assert(shard_id == PATH_BASE);
 		send_local_settings(conn, timeout, may_write, owner);
@@ -178,29 +178,29 @@ plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may
 	}
 
 	/* within a transaction it is BEGIN that says so; without one, it is for the next */
-	if (conn->read_only == READ_ONLY_SENT && before == 0)
-		conn->read_only = READ_ONLY_ON; /* an error would have made it unknown */
-	if (conn->xact_depth == 0)
+	if (conn->session.read_only == READ_ONLY_SENT && before == 0)
+		conn->session.read_only = READ_ONLY_ON; /* an error would have made it unknown */
+	if (conn->xact.depth == 0)
 		send_default_read_only(conn, may_write, owner);
-	if (conn->timezone != session_timezone)
+	if (conn->session.timezone != session_timezone)
 	{
 		char	   *sql = psprintf("SET timezone = %s",
 								   quote_literal_cstr(pg_get_timezone_name(session_timezone)));
 
 		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
 		pfree(sql);
-		conn->timezone = session_timezone;
+		conn->session.timezone = session_timezone;
 	}
-	if (conn->date_order != DateOrder)
+	if (conn->session.date_order != DateOrder)
 	{
 		char	   *sql = psprintf("SET datestyle = 'ISO, %s'", plshard_date_order_name(DateOrder));
 
 		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
 		pfree(sql);
-		conn->date_order = DateOrder;
-		conn->changed_date_order = true;
+		conn->session.date_order = DateOrder;
+		conn->session.changed_date_order = true;
 	}
-	if (conn->statement_timeout != timeout)
+	if (conn->session.statement_timeout != timeout)
 	{
 		char		sql[64];
 
@@ -209,12 +209,12 @@ plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may
 		else
 			snprintf(sql, sizeof(sql), "SET statement_timeout = DEFAULT");
 		plshard_conn_send_plain(conn, sql, PENDING_SETTING, owner, 0, false);
-		conn->statement_timeout = timeout;
+		conn->session.statement_timeout = timeout;
 	}
-	if (conn->path_shard != shard_id && conn->state == CONN_READY)
+	if (conn->session.path_shard != shard_id && conn->io.state == CONN_READY)
 	{
 		send_path(conn, shard_id, owner);
-		conn->path_shard = shard_id;
+		conn->session.path_shard = shard_id;
 	}
-	return conn->npending > before;
+	return conn->io.npending > before;
 }

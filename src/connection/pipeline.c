@@ -27,11 +27,11 @@ log_command(const NodeConn *conn, const char *sql)
 static void
 report_notices(NodeConn *conn)
 {
-	while (conn->notices)
+	while (conn->io.notices)
 	{
-		RemoteNotice *notice = conn->notices;
+		RemoteNotice *notice = conn->io.notices;
 
-		conn->notices = notice->next;
+		conn->io.notices = notice->next;
 		plshard_report_notice(notice, conn->node_name);
 	}
 }
@@ -40,19 +40,19 @@ report_notices(NodeConn *conn)
 static void
 reserve_pending(NodeConn *conn, int n)
 {
-	int			size = Max(conn->pending_size * 2, 16);
+	int			size = Max(conn->io.pending_size * 2, 16);
 	Pending    *ring;
 
-	if (conn->npending + n <= conn->pending_size)
+	if (conn->io.npending + n <= conn->io.pending_size)
 		return;
 	ring = MemoryContextAlloc(conn->context, size * sizeof(Pending));
-	for (int i = 0; i < conn->npending; i++)
-		ring[i] = conn->pending[(conn->pending_head + i) % conn->pending_size];
-	if (conn->pending)
-		pfree(conn->pending);
-	conn->pending = ring;
-	conn->pending_size = size;
-	conn->pending_head = 0;
+	for (int i = 0; i < conn->io.npending; i++)
+		ring[i] = conn->io.pending[(conn->io.pending_head + i) % conn->io.pending_size];
+	if (conn->io.pending)
+		pfree(conn->io.pending);
+	conn->io.pending = ring;
+	conn->io.pending_size = size;
+	conn->io.pending_head = 0;
 }
 
 static Pending *
@@ -60,31 +60,31 @@ push_pending(NodeConn *conn, PendingKind kind, void *owner, int number, bool row
 {
 	Pending    *p;
 
-	Assert(conn->npending < conn->pending_size);
-	p = &conn->pending[(conn->pending_head + conn->npending) % conn->pending_size];
+	Assert(conn->io.npending < conn->io.pending_size);
+	p = &conn->io.pending[(conn->io.pending_head + conn->io.npending) % conn->io.pending_size];
 	memset(p, 0, sizeof(*p));
 	p->kind = kind;
 	p->owner = owner;
 	p->number = number;
 	p->row_mode = row_mode;
-	conn->npending++;
+	conn->io.npending++;
 	return p;
 }
 
 static void
 pop_pending(NodeConn *conn)
 {
-	Assert(conn->npending > 0);
-	conn->pending_head = (conn->pending_head + 1) % conn->pending_size;
-	conn->npending--;
+	Assert(conn->io.npending > 0);
+	conn->io.pending_head = (conn->io.pending_head + 1) % conn->io.pending_size;
+	conn->io.npending--;
 }
 
 bool
 plshard_conn_awaited(const NodeConn *conn)
 {
-	for (int i = 0; i < conn->npending; i++)
+	for (int i = 0; i < conn->io.npending; i++)
 	{
-		if (conn->pending[(conn->pending_head + i) % conn->pending_size].owner)
+		if (conn->io.pending[(conn->io.pending_head + i) % conn->io.pending_size].owner)
 			return true;
 	}
 	return false;
@@ -93,9 +93,9 @@ plshard_conn_awaited(const NodeConn *conn)
 bool
 plshard_conn_waits_for_lock(const NodeConn *conn)
 {
-	for (int i = 0; i < conn->npending; i++)
+	for (int i = 0; i < conn->io.npending; i++)
 	{
-		if (conn->pending[(conn->pending_head + i) % conn->pending_size].kind == PENDING_LOCK_WAIT)
+		if (conn->io.pending[(conn->io.pending_head + i) % conn->io.pending_size].kind == PENDING_LOCK_WAIT)
 			return true;
 	}
 	return false;
@@ -104,8 +104,8 @@ plshard_conn_waits_for_lock(const NodeConn *conn)
 void
 plshard_conn_pass_notices(NodeConn *conn, const char *function_name)
 {
-	if (conn->npending > 0)
-		conn->pending[(conn->pending_head + conn->npending - 1) % conn->pending_size].notices_for =
+	if (conn->io.npending > 0)
+		conn->io.pending[(conn->io.pending_head + conn->io.npending - 1) % conn->io.pending_size].notices_for =
 			function_name;
 }
 
@@ -117,13 +117,13 @@ ignore_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 void
 plshard_conn_drain(NodeConn *conn)
 {
-	for (int i = 0; i < conn->npending; i++)
-		conn->pending[(conn->pending_head + i) % conn->pending_size].notices_for = NULL;
-	conn->notices = NULL;
-	if (conn->state == CONN_READY && plshard_conn_awaited(conn))
+	for (int i = 0; i < conn->io.npending; i++)
+		conn->io.pending[(conn->io.pending_head + i) % conn->io.pending_size].notices_for = NULL;
+	conn->io.notices = NULL;
+	if (conn->io.state == CONN_READY && plshard_conn_awaited(conn))
 		plshard_conn_advance(conn, ignore_result, NULL);
-	if (conn->state == CONN_CONNECTING ||
-		(conn->state == CONN_READY && plshard_conn_awaited(conn)))
+	if (conn->io.state == CONN_CONNECTING ||
+		(conn->io.state == CONN_READY && plshard_conn_awaited(conn)))
 		plshard_conn_close(conn);
 	conn->in_use = 0;
 }
@@ -140,9 +140,9 @@ is_fatal(const PGresult *result)
 static void
 free_copied(NodeConn *conn)
 {
-	if (conn->copied)
-		PQfreemem(conn->copied);
-	conn->copied = NULL;
+	if (conn->io.copied)
+		PQfreemem(conn->io.copied);
+	conn->io.copied = NULL;
 }
 
 /* What has come of a COPY; true where its end has, or the connection's. */
@@ -152,14 +152,14 @@ receive_copied(NodeConn *conn, Pending *p, ResultHandler handler, void *arg)
 	for (;;)
 	{
 		free_copied(conn);		/* the last one, or what an error in the handler left */
-		conn->copied_length = PQgetCopyData(conn->pg, &conn->copied, true);
-		if (conn->copied_length == -2)
+		conn->io.copied_length = PQgetCopyData(conn->io.pg, &conn->io.copied, true);
+		if (conn->io.copied_length == -2)
 			plshard_conn_lost_by_libpq(conn);
-		if (conn->copied_length <= 0)
-			return conn->copied_length < 0;
+		if (conn->io.copied_length <= 0)
+			return conn->io.copied_length < 0;
 		if (p->owner)
-			handler(conn, p, conn->result, arg);
-		if (conn->state != CONN_READY)
+			handler(conn, p, conn->io.result, arg);
+		if (conn->io.state != CONN_READY)
 			return true;
 	}
 }
@@ -169,47 +169,47 @@ static PGresult *
 end_copy(NodeConn *conn)
 {
 	pop_pending(conn);
-	if (!PQenterPipelineMode(conn->pg))
+	if (!PQenterPipelineMode(conn->io.pg))
 		return NULL;
-	return PQmakeEmptyPGresult(conn->pg, PGRES_PIPELINE_SYNC);
+	return PQmakeEmptyPGresult(conn->io.pg, PGRES_PIPELINE_SYNC);
 }
 
 static void
 receive(NodeConn *conn, ResultHandler handler, void *arg)
 {
 	/* what a node said last may still be in libpq's buffer: read on */
-	bool		broken = !PQconsumeInput(conn->pg);
+	bool		broken = !PQconsumeInput(conn->io.pg);
 
-	conn->last_heard = plshard_clock();
-	while (conn->npending > 0)
+	conn->io.last_heard = plshard_clock();
+	while (conn->io.npending > 0)
 	{
-		Pending    *p = &conn->pending[conn->pending_head];
+		Pending    *p = &conn->io.pending[conn->io.pending_head];
 		ExecStatusType status;
 
 		if (p->row_mode && !p->row_mode_set)
 		{
-			plshard_set_row_mode(conn->pg);
+			plshard_set_row_mode(conn->io.pg);
 			p->row_mode_set = true;
 		}
-		if (PQisBusy(conn->pg))
+		if (PQisBusy(conn->io.pg))
 		{
 			if (broken)
 				plshard_conn_lost_by_libpq(conn);
 			return;
 		}
 
-		conn->result = PQgetResult(conn->pg);
-		if (conn->result == NULL && p->copies && p->answered)
+		conn->io.result = PQgetResult(conn->io.pg);
+		if (conn->io.result == NULL && p->copies && p->answered)
 		{
-			conn->result = end_copy(conn);
-			p = &conn->pending[conn->pending_head];
-			if (conn->result == NULL)
+			conn->io.result = end_copy(conn);
+			p = &conn->io.pending[conn->io.pending_head];
+			if (conn->io.result == NULL)
 			{
 				plshard_conn_lost_by_libpq(conn);
 				return;
 			}
 		}
-		if (conn->result == NULL)
+		if (conn->io.result == NULL)
 		{
 			if (!p->answered)
 			{
@@ -222,18 +222,18 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 				pop_pending(conn);
 			continue;
 		}
-		status = PQresultStatus(conn->result);
+		status = PQresultStatus(conn->io.result);
 		report_notices(conn);
 
-		if (status == PGRES_FATAL_ERROR && is_fatal(conn->result))
+		if (status == PGRES_FATAL_ERROR && is_fatal(conn->io.result))
 		{
-			char	   *message = pstrdup(PQresultErrorField(conn->result, PG_DIAG_MESSAGE_PRIMARY));
+			char	   *message = pstrdup(PQresultErrorField(conn->io.result, PG_DIAG_MESSAGE_PRIMARY));
 
-			plshard_conn_set_lost(conn, plshard_result_sqlstate(conn->result), message);
+			plshard_conn_set_lost(conn, plshard_result_sqlstate(conn->io.result), message);
 			pfree(message);
 			return;
 		}
-		if (PQstatus(conn->pg) == CONNECTION_BAD)
+		if (PQstatus(conn->io.pg) == CONNECTION_BAD)
 		{
 			plshard_conn_lost_by_libpq(conn);
 			return;
@@ -243,8 +243,8 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 			plshard_conn_forget_settings(conn);
 		if (p->kind == PENDING_SETUP)
 		{
-			plshard_conn_finish_setup(conn, conn->result);
-			if (conn->state == CONN_LOST)
+			plshard_conn_finish_setup(conn, conn->io.result);
+			if (conn->io.state == CONN_LOST)
 				return;
 		}
 		if (p->kind == PENDING_PREPARE && p->statement)
@@ -260,7 +260,7 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 			Assert(p->kind == PENDING_SYNC);
 			pop_pending(conn);	/* no NULL follows */
 			if (sync.owner)
-				handler(conn, &sync, conn->result, arg);
+				handler(conn, &sync, conn->io.result, arg);
 		}
 		else if (status == PGRES_COPY_OUT && p->copies)
 		{
@@ -268,8 +268,8 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 
 			if (!ended)
 			{
-				PQclear(conn->result);	/* it comes again */
-				conn->result = NULL;
+				PQclear(conn->io.result);	/* it comes again */
+				conn->io.result = NULL;
 				if (broken)
 					plshard_conn_lost_by_libpq(conn);
 				return;
@@ -285,15 +285,15 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 		{
 			p->answered = true;
 			if (p->owner)
-				handler(conn, p, conn->result, arg);
+				handler(conn, p, conn->io.result, arg);
 		}
 		/* the handler may have closed the connection */
-		if (conn->result)
+		if (conn->io.result)
 		{
-			PQclear(conn->result);
-			conn->result = NULL;
+			PQclear(conn->io.result);
+			conn->io.result = NULL;
 		}
-		if (conn->state != CONN_READY && conn->state != CONN_CONNECTING)
+		if (conn->io.state != CONN_READY && conn->io.state != CONN_CONNECTING)
 			return;
 	}
 	if (broken)
@@ -303,15 +303,15 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 void
 plshard_conn_advance(NodeConn *conn, ResultHandler handler, void *arg)
 {
-	if (conn->state == CONN_CONNECTING && conn->poll_events != 0)
+	if (conn->io.state == CONN_CONNECTING && conn->io.poll_events != 0)
 	{
-		switch (PQconnectPoll(conn->pg))
+		switch (PQconnectPoll(conn->io.pg))
 		{
 			case PGRES_POLLING_READING:
-				conn->poll_events = WL_SOCKET_READABLE;
+				conn->io.poll_events = WL_SOCKET_READABLE;
 				return;
 			case PGRES_POLLING_WRITING:
-				conn->poll_events = WL_SOCKET_WRITEABLE;
+				conn->io.poll_events = WL_SOCKET_WRITEABLE;
 				return;
 			case PGRES_POLLING_OK:
 				plshard_conn_begin_setup(conn);
@@ -321,25 +321,25 @@ plshard_conn_advance(NodeConn *conn, ResultHandler handler, void *arg)
 				return;
 		}
 	}
-	if (conn->state != CONN_READY && conn->state != CONN_CONNECTING)
+	if (conn->io.state != CONN_READY && conn->io.state != CONN_CONNECTING)
 		return;
 
-	if (conn->result)
+	if (conn->io.result)
 	{
 		/* left by an error in the handler */
-		PQclear(conn->result);
-		conn->result = NULL;
+		PQclear(conn->io.result);
+		conn->io.result = NULL;
 	}
-	if (conn->unsent)
+	if (conn->io.unsent)
 	{
-		int			rc = PQflush(conn->pg);
+		int			rc = PQflush(conn->io.pg);
 
 		if (rc < 0)
 		{
 			plshard_conn_lost_by_libpq(conn);
 			return;
 		}
-		conn->unsent = rc > 0;
+		conn->io.unsent = rc > 0;
 	}
 	receive(conn, handler, arg);
 }
@@ -349,8 +349,8 @@ plshard_conn_look(NodeConn *conn)
 {
 	char		byte;
 
-	if (conn->state != CONN_READY ||
-		(recv(PQsocket(conn->pg), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+	if (conn->io.state != CONN_READY ||
+		(recv(PQsocket(conn->io.pg), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
 		 (errno == EAGAIN || errno == EWOULDBLOCK)))
 		return;
 	/* its last words, then the end */
@@ -361,12 +361,12 @@ plshard_conn_look(NodeConn *conn)
 uint32
 plshard_conn_events(NodeConn *conn)
 {
-	if (conn->state == CONN_CONNECTING && conn->poll_events != 0)
-		return conn->poll_events;
-	if (conn->state != CONN_READY && conn->state != CONN_CONNECTING)
+	if (conn->io.state == CONN_CONNECTING && conn->io.poll_events != 0)
+		return conn->io.poll_events;
+	if (conn->io.state != CONN_READY && conn->io.state != CONN_CONNECTING)
 		return 0;
-	return (conn->npending > 0 ? WL_SOCKET_READABLE : 0) |
-		(conn->unsent ? WL_SOCKET_WRITEABLE : 0);
+	return (conn->io.npending > 0 ? WL_SOCKET_READABLE : 0) |
+		(conn->io.unsent ? WL_SOCKET_WRITEABLE : 0);
 }
 
 bool
@@ -383,7 +383,7 @@ plshard_conn_needs_text(NodeConn *conn, uint64 id, int64 shard_id)
 static void
 make_room(NodeConn *conn)
 {
-	while (conn->nstatements >= plshard_max_prepared_statements && conn->state == CONN_READY)
+	while (conn->session.nstatements >= plshard_max_prepared_statements && conn->io.state == CONN_READY)
 	{
 		PreparedStatement *oldest = plshard_oldest_statement(conn);
 		char		sql[64];
@@ -406,11 +406,11 @@ prepare(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 	/* our own few come before all else in a transaction, where DEALLOCATE may not */
 	if (id >= FIRST_FUNCTION_QUERY || shard_id != NO_SHARD)
 		make_room(conn);
-	if (conn->state != CONN_READY)
+	if (conn->io.state != CONN_READY)
 		return NULL;
 	reserve_pending(conn, 1);
 	statement = plshard_enter_statement(conn, id, shard_id);
-	if (!PQsendPrepare(conn->pg, statement->name, sql, nparams, types))
+	if (!PQsendPrepare(conn->io.pg, statement->name, sql, nparams, types))
 	{
 		plshard_conn_lost_by_libpq(conn);
 		return NULL;
@@ -425,7 +425,7 @@ send_unnamed(NodeConn *conn, const char *sql, int nparams, const Oid *types,
 			 void *owner, int number, bool row_mode)
 {
 	reserve_pending(conn, 1);
-	if (!PQsendQueryParams(conn->pg, sql, nparams, types,
+	if (!PQsendQueryParams(conn->io.pg, sql, nparams, types,
 						   params ? params->values : NULL,
 						   params ? params->lengths : NULL,
 						   params ? params->formats : NULL,
@@ -446,10 +446,10 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 	PreparedStatement *statement;
 	bool		reused;
 
-	if (conn->state != CONN_READY)
+	if (conn->io.state != CONN_READY)
 		return;
 	log_command(conn, sql);
-	if (conn->pooled)
+	if (conn->session.pooled)
 	{
 		send_unnamed(conn, sql, nparams, types, params, result_format, kind, owner, number, row_mode);
 		return;
@@ -471,7 +471,7 @@ plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char
 	plshard_use_statement(conn, statement);
 
 	reserve_pending(conn, 1);
-	if (!PQsendQueryPrepared(conn->pg, statement->name, nparams,
+	if (!PQsendQueryPrepared(conn->io.pg, statement->name, nparams,
 							 params ? params->values : NULL,
 							 params ? params->lengths : NULL,
 							 params ? params->formats : NULL,
@@ -487,7 +487,7 @@ void
 plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind kind,
 						void *owner, int number, bool row_mode)
 {
-	if (conn->state != CONN_READY && conn->state != CONN_CONNECTING)
+	if (conn->io.state != CONN_READY && conn->io.state != CONN_CONNECTING)
 		return;
 	if (kind != PENDING_SETUP && kind != PENDING_LOOK)
 		log_command(conn, sql);
@@ -500,18 +500,18 @@ plshard_conn_send_copy(NodeConn *conn, const char *sql, void *owner, const char 
 	Pending    *copy;
 	int			rc;
 
-	Assert(conn->npending == 0);
-	if (conn->state != CONN_READY)
+	Assert(conn->io.npending == 0);
+	if (conn->io.state != CONN_READY)
 		return;
 	log_command(conn, sql);
 	reserve_pending(conn, 2);
-	if (!PQexitPipelineMode(conn->pg) || !PQsendQuery(conn->pg, sql) ||
-		(rc = PQflush(conn->pg)) < 0)
+	if (!PQexitPipelineMode(conn->io.pg) || !PQsendQuery(conn->io.pg, sql) ||
+		(rc = PQflush(conn->io.pg)) < 0)
 	{
 		plshard_conn_lost_by_libpq(conn);
 		return;
 	}
-	conn->unsent = rc > 0;
+	conn->io.unsent = rc > 0;
 	copy = push_pending(conn, PENDING_CALL, owner, 0, false);
 	copy->copies = true;
 	copy->notices_for = notices_for;
@@ -522,7 +522,7 @@ void
 plshard_conn_send_flush(NodeConn *conn)
 {
 	/* goes out with what follows it */
-	if (conn->state == CONN_READY && !PQsendFlushRequest(conn->pg))
+	if (conn->io.state == CONN_READY && !PQsendFlushRequest(conn->io.pg))
 		plshard_conn_lost_by_libpq(conn);
 }
 
@@ -531,14 +531,14 @@ plshard_conn_send_sync(NodeConn *conn, void *owner)
 {
 	int			rc;
 
-	if (conn->state != CONN_READY && conn->state != CONN_CONNECTING)
+	if (conn->io.state != CONN_READY && conn->io.state != CONN_CONNECTING)
 		return;
 	reserve_pending(conn, 1);
-	if (!PQpipelineSync(conn->pg) || (rc = PQflush(conn->pg)) < 0)
+	if (!PQpipelineSync(conn->io.pg) || (rc = PQflush(conn->io.pg)) < 0)
 	{
 		plshard_conn_lost_by_libpq(conn);
 		return;
 	}
-	conn->unsent = rc > 0;
+	conn->io.unsent = rc > 0;
 	push_pending(conn, PENDING_SYNC, owner, 0, false);
 }

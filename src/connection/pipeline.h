@@ -59,7 +59,7 @@ extern void plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind
 
 /*
  * Sends a COPY ... TO STDOUT, which is a batch of its own: for the owner its end is
- * the answer to a Sync.  Each message is given to the handler by conn->copied, with a
+ * the answer to a Sync.  Each message is given to the handler by conn->io.copied, with a
  * result PGRES_COPY_OUT.  Notices are passed on as that function's.  libpq has no COPY
  * in pipeline mode, so nothing else may be on its way (npending 0) or be sent until it
  * has ended.

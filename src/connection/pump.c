@@ -30,16 +30,16 @@ plshard_pump(NodeConn **conns, int nconns, ResultHandler handler, void *arg, Dea
 
 		if (events == 0)
 			continue;
-		sockets[n].fd = PQsocket(conns[i]->pg);
+		sockets[n].fd = PQsocket(conns[i]->io.pg);
 		if (sockets[n].fd == PGINVALID_SOCKET)
 		{
 			plshard_conn_set_lost(conns[i], 0, "connection lost");
 			deadline = plshard_clock();	/* somebody must look at it */
 			continue;
 		}
-		conns[i]->fd = sockets[n].fd;
+		conns[i]->io.fd = sockets[n].fd;
 		sockets[n].events = events;
-		sockets[n].passing = conns[i]->state == CONN_CONNECTING && conns[i]->poll_events != 0;
+		sockets[n].passing = conns[i]->io.state == CONN_CONNECTING && conns[i]->io.poll_events != 0;
 		waiting[n++] = conns[i];
 	}
 

@@ -52,7 +52,7 @@ plshard_init_statements(NodeConn *conn)
 	ctl.entrysize = sizeof(PreparedStatement);
 	ctl.hcxt = conn->context;
 	ctl.hash = hash_statement;
-	conn->statements = hash_create("plshard prepared statements", 64, &ctl,
+	conn->session.statements = hash_create("plshard prepared statements", 64, &ctl,
 								   HASH_ELEM | HASH_FUNCTION | HASH_CONTEXT);
 }
 
@@ -61,11 +61,11 @@ plshard_find_statement(NodeConn *conn, uint64 id, int64 shard_id)
 {
 	StatementKey key = statement_key(id, shard_id);
 
-	if (conn->statements == NULL)
+	if (conn->session.statements == NULL)
 		return NULL;			/* the connection was lost while a batch was queued */
-	if (conn->last_found == NULL || memcmp(&conn->last_found->key, &key, sizeof(key)) != 0)
-		conn->last_found = hash_search(conn->statements, &key, HASH_FIND, NULL);
-	return conn->last_found;
+	if (conn->session.last_found == NULL || memcmp(&conn->session.last_found->key, &key, sizeof(key)) != 0)
+		conn->session.last_found = hash_search(conn->session.statements, &key, HASH_FIND, NULL);
+	return conn->session.last_found;
 }
 
 bool
@@ -79,35 +79,36 @@ PreparedStatement *
 plshard_enter_statement(NodeConn *conn, uint64 id, int64 shard_id)
 {
 	StatementKey key = statement_key(id, shard_id);
-	PreparedStatement *statement = hash_search(conn->statements, &key, HASH_ENTER, NULL);
+	PreparedStatement *statement = hash_search(conn->session.statements, &key, HASH_ENTER, NULL);
 
-	snprintf(statement->name, sizeof(statement->name), "plshard_" UINT64_FORMAT, ++conn->next_name);
+	snprintf(statement->name, sizeof(statement->name), "plshard_" UINT64_FORMAT, ++conn->session.next_name);
 	statement->prepared = false;
-	dlist_push_head(&conn->lru, &statement->node);
-	conn->nstatements++;
+	dlist_push_head(&conn->session.lru, &statement->node);
+	conn->session.nstatements++;
 	return statement;
 }
 
 void
 plshard_use_statement(NodeConn *conn, PreparedStatement *statement)
 {
-	dlist_move_head(&conn->lru, &statement->node);
-	statement->last_use = ++conn->nuses;
+	dlist_move_head(&conn->session.lru, &statement->node);
+	statement->last_use = ++conn->session.nuses;
 }
 
 PreparedStatement *
 plshard_oldest_statement(const NodeConn *conn)
 {
-	return dlist_container(PreparedStatement, node, dlist_tail_node(unconstify(dlist_head *, &conn->lru)));
+	return dlist_container(PreparedStatement, node,
+						   dlist_tail_node(unconstify(dlist_head *, &conn->session.lru)));
 }
 
 void
 plshard_remove_statement(NodeConn *conn, PreparedStatement *statement)
 {
-	conn->last_found = NULL;
+	conn->session.last_found = NULL;
 	dlist_delete(&statement->node);
-	conn->nstatements--;
-	hash_search(conn->statements, &statement->key, HASH_REMOVE, NULL);
+	conn->session.nstatements--;
+	hash_search(conn->session.statements, &statement->key, HASH_REMOVE, NULL);
 }
 
 void
@@ -122,8 +123,8 @@ plshard_statement_answered(NodeConn *conn, PreparedStatement *statement, bool pr
 bool
 plshard_conn_is_full(const NodeConn *conn)
 {
-	return conn->nstatements >= plshard_max_prepared_statements &&
-		conn->nuses - plshard_oldest_statement(conn)->last_use <
+	return conn->session.nstatements >= plshard_max_prepared_statements &&
+		conn->session.nuses - plshard_oldest_statement(conn)->last_use <
 		IDLE_FACTOR * (uint64) plshard_max_prepared_statements;
 }
 
@@ -133,9 +134,9 @@ plshard_conn_forget_statement(NodeConn *conn, uint64 id, int64 shard_id)
 	HASH_SEQ_STATUS status;
 	PreparedStatement *statement;
 
-	if (conn->state != CONN_READY)
+	if (conn->io.state != CONN_READY)
 		return;
-	hash_seq_init(&status, conn->statements);
+	hash_seq_init(&status, conn->session.statements);
 	while ((statement = hash_seq_search(&status)) != NULL)
 	{
 		if (statement->key.id == id && statement->prepared &&

@@ -22,9 +22,9 @@ typedef struct StatementKey
 typedef struct PreparedStatement
 {
 	StatementKey key;			/* hash key, must be first */
-	dlist_node	node;			/* in NodeConn.lru, newest first */
+	dlist_node	node;			/* in ConnSession.lru, newest first */
 	char		name[32];
-	uint64		last_use;		/* by NodeConn.nuses */
+	uint64		last_use;		/* by ConnSession.nuses */
 	bool		prepared;		/* the node has confirmed it; else it is on its way, and
 								 * what uses it stands behind it */
 } PreparedStatement;

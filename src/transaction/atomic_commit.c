@@ -146,7 +146,7 @@ commit_straggler(AtomicCommit *commit, Participant *p)
 	p->map = plshard_cluster_map_unchecked(conn->key.cluster);
 	if (!plshard_node_matters(conn, p->map, commit->written))
 		return;
-	if (p->state == COMMAND_UNKNOWN && !conn->xact_must_commit &&
+	if (p->state == COMMAND_UNKNOWN && !conn->xact.must_commit &&
 		plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, conn->key.node_id),
 						   conn->key.userid, NODE_SUSPECT, NO_DEADLINE, &message) == NODE_EVICTED)
 		return;
@@ -186,8 +186,8 @@ commit_everywhere(AtomicCommit *commit)
 static void
 leave_xact(NodeConn *conn)
 {
-	conn->xact_depth = 0;
-	conn->xact_lost = false;
+	conn->xact.depth = 0;
+	conn->xact.lost = false;
 }
 
 /*
@@ -276,8 +276,8 @@ note_prepared(const AtomicCommit *commit, Participant *p)
 	if (p->state == COMMAND_DONE)
 	{
 		p->prepared = true;
-		p->conn->xact_depth = 0;
-		if (p->conn->sync_wait_cancelled)
+		p->conn->xact.depth = 0;
+		if (p->conn->session.sync_wait_cancelled)
 		{
 			p->unsynced = true;
 			p->state = COMMAND_REFUSED;
@@ -311,7 +311,7 @@ plshard_atomic_send_with_call(const AtomicCommit *commit, NodeConn *conn, void *
 {
 	const Participant *p = participant_of(commit, conn);
 
-	conn->sync_wait_cancelled = false;
+	conn->session.sync_wait_cancelled = false;
 	if (p == commit->decider)
 		send_constraints(conn, owner);
 	else
@@ -401,7 +401,7 @@ roll_back_decider(AtomicCommit *commit)
 {
 	NodeConn   *decider = commit->decider->conn;
 
-	if (decider->state == CONN_READY && decider->xact_depth > 0)
+	if (decider->io.state == CONN_READY && decider->xact.depth > 0)
 		plshard_xact_rollback(decider);
 	leave_xact(decider);
 }
@@ -535,7 +535,7 @@ decide_by_node(AtomicCommit *commit)
 	if (decider->state == COMMAND_DONE)
 	{
 		leave_xact(decider->conn);
-		if (decider->conn->sync_wait_cancelled)
+		if (decider->conn->session.sync_wait_cancelled)
 			plshard_throw_unknown(commit->participants,
 								  psprintf("Node \"%s\" has committed, but did not wait for its standby server.",
 										   decider->conn->node_name), NULL);
@@ -658,7 +658,7 @@ plshard_atomic_front_aborted(void)
 		Participant *p = &commit->participants->list[i];
 
 		plshard_conn_drain(p->conn);
-		if (!p->prepared || p->conn->state != CONN_READY)
+		if (!p->prepared || p->conn->io.state != CONN_READY)
 			continue;
 		send_owner(p->conn, p->xact, true);
 		plshard_conn_send_plain(p->conn, prepared_command("ROLLBACK PREPARED", p->xact, p->conn),

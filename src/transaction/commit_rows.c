@@ -39,9 +39,9 @@ resolved_rows(const NodeConn *conn)
 
 	initStringInfo(&array);
 	appendStringInfoChar(&array, '{');
-	for (int i = 0; i < conn->nresolved_rows; i++)
+	for (int i = 0; i < conn->session.nresolved_rows; i++)
 		appendStringInfo(&array, "%s%s", i > 0 ? "," : "",
-						 conn->resolved_rows + i * PLSHARD_PREPARED_NAME_SIZE);
+						 conn->session.resolved_rows + i * PLSHARD_PREPARED_NAME_SIZE);
 	appendStringInfoChar(&array, '}');
 	return array.data;
 }
@@ -53,7 +53,7 @@ resolved_rows(const NodeConn *conn)
 static bool
 deletes_rows(const NodeConn *conn)
 {
-	return conn->nresolved_rows == MAX_RESOLVED_ROWS && !IsolationUsesXactSnapshot();
+	return conn->session.nresolved_rows == MAX_RESOLVED_ROWS && !IsolationUsesXactSnapshot();
 }
 
 /* The server plans a prepared statement anew when search_path has changed, so each has its own. */
@@ -70,11 +70,11 @@ plshard_send_commit_row(NodeConn *conn, const char *gid, void *owner)
 		const char *gone_value = gone;
 		const RemoteParams gone_params = {.values = &gone_value};
 
-		plshard_conn_send_prepared(conn, QUERY_RESOLVED_ROWS, conn->path_shard, resolved_rows_sql,
+		plshard_conn_send_prepared(conn, QUERY_RESOLVED_ROWS, conn->session.path_shard, resolved_rows_sql,
 								   1, array_types, &gone_params, 0, PENDING_SETTING, owner, 0, false);
 		pfree(gone);
 	}
-	plshard_conn_send_prepared(conn, QUERY_COMMIT_ROW, conn->path_shard, row_sql, 1, types, &params,
+	plshard_conn_send_prepared(conn, QUERY_COMMIT_ROW, conn->session.path_shard, row_sql, 1, types, &params,
 							   0, PENDING_SETTING, owner, 0, false);
 }
 
@@ -85,16 +85,16 @@ plshard_send_commit_row(NodeConn *conn, const char *gid, void *owner)
 void
 plshard_commit_row_is_resolved(NodeConn *conn, const char *gid)
 {
-	if (conn->state != CONN_READY)
+	if (conn->io.state != CONN_READY)
 		return;					/* recovery deletes it */
 	if (deletes_rows(conn))
-		conn->nresolved_rows = 0;
-	if (conn->nresolved_rows == MAX_RESOLVED_ROWS)
+		conn->session.nresolved_rows = 0;
+	if (conn->session.nresolved_rows == MAX_RESOLVED_ROWS)
 		return;
-	if (conn->resolved_rows == NULL)
-		conn->resolved_rows = MemoryContextAlloc(conn->context,
+	if (conn->session.resolved_rows == NULL)
+		conn->session.resolved_rows = MemoryContextAlloc(conn->context,
 												MAX_RESOLVED_ROWS * PLSHARD_PREPARED_NAME_SIZE);
-	strlcpy(conn->resolved_rows + conn->nresolved_rows++ * PLSHARD_PREPARED_NAME_SIZE, gid,
+	strlcpy(conn->session.resolved_rows + conn->session.nresolved_rows++ * PLSHARD_PREPARED_NAME_SIZE, gid,
 			PLSHARD_PREPARED_NAME_SIZE);
 }
 

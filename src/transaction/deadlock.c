@@ -52,7 +52,7 @@ collect_in_xact(NodeConn *conn, void *arg)
 {
 	List	  **conns = arg;
 
-	if (conn->xact_depth > 0)
+	if (conn->xact.depth > 0)
 		*conns = lappend(*conns, conn);
 }
 
@@ -425,7 +425,7 @@ plshard_look_for_deadlock(LockWait *wait, NodeConn *conn, Deadline limit)
 
 	if (wait->look_at == NO_DEADLINE)
 		wait->look_at = plshard_clock() + patience;
-	wait->look_at = Max(wait->look_at, conn->last_heard + patience);
+	wait->look_at = Max(wait->look_at, conn->io.last_heard + patience);
 	if (!deadline_passed(wait->look_at))
 		return NULL;
 

@@ -53,7 +53,7 @@ plshard_node_matters(const NodeConn *conn, const ClusterMap *map, HTAB *written)
 {
 	HASH_SEQ_STATUS status;
 	WrittenShard *w;
-	bool		matters = conn->xact_must_commit;
+	bool		matters = conn->xact.must_commit;
 
 	if (written == NULL)
 		return matters;
@@ -87,7 +87,7 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 		case PGRES_FATAL_ERROR:
 			if (p->error == NULL)
 			{
-				conn->result = NULL;	/* ours now */
+				conn->io.result = NULL;	/* ours now */
 				p->error = plshard_own_result(result);
 			}
 			break;
@@ -109,7 +109,7 @@ look_after(const Participants *participants, Participant *p)
 {
 	int			node;
 
-	if (p->conn->state != CONN_READY)
+	if (p->conn->io.state != CONN_READY)
 		p->state = COMMAND_UNKNOWN;
 	else if (ProcDiePending)
 		/* nobody waits for ever for a node that answers probes but no COMMIT */
@@ -137,7 +137,7 @@ plshard_participant_begin(Participant *p)
 	p->error = NULL;
 	p->probe_at = deadline_in(p->map->options.node_timeout);
 	memset(&p->lock_wait, 0, sizeof(p->lock_wait));
-	p->conn->sync_wait_cancelled = false;
+	p->conn->session.sync_wait_cancelled = false;
 	plshard_xact_release_call(p->conn, p);
 }
 
@@ -291,7 +291,7 @@ plshard_throw_lost_participant(Participants *participants, const NodeConn *conn)
 			(errcode(ERRCODE_CONNECTION_FAILURE),
 			 errmsg("this transaction's connection to node \"%s\" was lost before commit",
 					conn->node_name),
-			 conn->message ? errdetail_internal("%s", conn->message) : 0,
+			 conn->io.message ? errdetail_internal("%s", conn->io.message) : 0,
 			 errhint("Nothing was written. Try the transaction again.")));
 }
 

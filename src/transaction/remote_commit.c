@@ -26,16 +26,16 @@
 static void
 collect_participant(NodeConn *conn, void *arg)
 {
-	if (conn->xact_depth == 0 && !conn->xact_lost)
+	if (conn->xact.depth == 0 && !conn->xact.lost)
 		return;
-	if (!conn->xact_wrote)
+	if (!conn->xact.wrote)
 	{
 		/* it only read: nobody waits for its end */
-		conn->xact_lost = false;
+		conn->xact.lost = false;
 		plshard_xact_release_call(conn, NULL);
 		plshard_conn_send_plain(conn, "COMMIT", PENDING_XACT, NULL, 0, false);
 		plshard_conn_send_sync(conn, NULL);
-		conn->xact_depth = 0;
+		conn->xact.depth = 0;
 		return;
 	}
 	plshard_add_participant(arg)->conn = conn;
@@ -97,12 +97,12 @@ leave_or_throw(Participants *participants, int i, HTAB *written)
 	char	   *message;
 
 	if (plshard_node_matters(conn, p->map, written) &&
-		(conn->xact_must_commit || conn->refused ||
+		(conn->xact.must_commit || conn->io.refused ||
 		 plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, conn->key.node_id),
-							conn->key.userid, conn->condemned ? NODE_SILENT : NODE_SUSPECT,
+							conn->key.userid, conn->io.condemned ? NODE_SILENT : NODE_SUSPECT,
 							NO_DEADLINE, &message) != NODE_EVICTED))
 		plshard_throw_lost_participant(participants, conn);
-	conn->xact_lost = false;
+	conn->xact.lost = false;
 	participants->list[i] = participants->list[--participants->n];
 }
 
@@ -118,7 +118,7 @@ check_connections(Participants *participants, HTAB *written)
 		/* a session that the node has ended is seen now */
 		plshard_conn_look(conn);
 		p->map = plshard_cluster_map_unchecked(conn->key.cluster);
-		if (conn->xact_lost || conn->xact_depth == 0)
+		if (conn->xact.lost || conn->xact.depth == 0)
 			leave_or_throw(participants, i, written);
 		else
 			i++;
@@ -177,7 +177,7 @@ judge_outcome(Participants *participants, HTAB *written)
 
 		if (p->state == COMMAND_DONE || !plshard_node_matters(p->conn, p->map, written))
 			continue;
-		if (p->conn->xact_must_commit || !all_shards_committed(participants, written))
+		if (p->conn->xact.must_commit || !all_shards_committed(participants, written))
 			plshard_throw_unknown(participants, psprintf(done ? "Node \"%s\" did not commit what other nodes committed." :
 								   "The connection to node \"%s\" was lost during commit.",
 								   p->conn->node_name),
@@ -200,8 +200,8 @@ commit_fast(Participants *participants, HTAB *written)
 	plshard_inject("committed");
 	for (int i = 0; i < participants->n; i++)
 	{
-		participants->list[i].conn->xact_depth = 0;
-		participants->list[i].conn->xact_lost = false;
+		participants->list[i].conn->xact.depth = 0;
+		participants->list[i].conn->xact.lost = false;
 	}
 	judge_outcome(participants, written);
 }

@@ -74,11 +74,11 @@ plshard_xact_release_call(NodeConn *conn, void *owner)
 {
 	char		sql[64];
 
-	if (conn->release_call == 0)
+	if (conn->xact.release_call == 0)
 		return;
-	snprintf(sql, sizeof(sql), "RELEASE SAVEPOINT plshard_call_%d", conn->release_call);
+	snprintf(sql, sizeof(sql), "RELEASE SAVEPOINT plshard_call_%d", conn->xact.release_call);
 	plshard_conn_send_plain(conn, sql, PENDING_XACT, owner, 0, false);
-	conn->release_call = 0;
+	conn->xact.release_call = 0;
 }
 
 void
@@ -86,7 +86,7 @@ plshard_xact_open(NodeConn *conn, bool write, uint64 call, void *owner)
 {
 	int			level = GetCurrentTransactionNestLevel();
 
-	if (conn->xact_lost)
+	if (conn->xact.lost)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg("this transaction's connection to node \"%s\" was lost", conn->node_name),
@@ -94,39 +94,39 @@ plshard_xact_open(NodeConn *conn, bool write, uint64 call, void *owner)
 
 	any_open = true;
 	plshard_xact_release_call(conn, owner);
-	if (conn->xact_depth == 0)
+	if (conn->xact.depth == 0)
 	{
 		send_begin(conn, write, owner);
-		conn->xact_depth = 1;
-		conn->xact_begin_level = level;
-		conn->xact_begin_call = call;
-		conn->xact_read_only = XactReadOnly && IsolationUsesXactSnapshot();
-		conn->xact_wrote = false;
-		conn->xact_must_commit = false;
-		conn->nkey_locks = 0;
-		if (conn->pooled)
+		conn->xact.depth = 1;
+		conn->xact.begin_level = level;
+		conn->xact.begin_call = call;
+		conn->xact.read_only = XactReadOnly && IsolationUsesXactSnapshot();
+		conn->xact.wrote = false;
+		conn->xact.must_commit = false;
+		conn->xact.nkey_locks = 0;
+		if (conn->session.pooled)
 		{
 			/* nobody knows which session's it will be, but its settings are the defaults */
 			plshard_conn_forget_settings(conn);
-			conn->statement_timeout = 0;
+			conn->session.statement_timeout = 0;
 		}
 	}
-	while (conn->xact_depth < level && conn->state == CONN_READY)
+	while (conn->xact.depth < level && conn->io.state == CONN_READY)
 	{
 		char		sql[64];
 
-		conn->xact_depth++;
-		snprintf(sql, sizeof(sql), "SAVEPOINT plshard_%d", conn->xact_depth);
+		conn->xact.depth++;
+		snprintf(sql, sizeof(sql), "SAVEPOINT plshard_%d", conn->xact.depth);
 		plshard_conn_send_plain(conn, sql, PENDING_XACT, owner, 0, false);
 	}
 	if (write)
-		conn->xact_wrote = true;
+		conn->xact.wrote = true;
 }
 
 int
 plshard_xact_begin_call(NodeConn *conn, uint64 call, void *owner)
 {
-	bool		fresh = conn->xact_depth == 0;
+	bool		fresh = conn->xact.depth == 0;
 	char		sql[64];
 
 	plshard_xact_open(conn, true, call, owner);
@@ -142,12 +142,12 @@ plshard_xact_undo_call(NodeConn *conn, int savepoint)
 {
 	char		sql[64];
 
-	if (conn->state != CONN_READY || conn->xact_depth == 0)
+	if (conn->io.state != CONN_READY || conn->xact.depth == 0)
 		return;
 	if (savepoint == 0)
 	{
 		plshard_conn_send_plain(conn, "ROLLBACK", PENDING_XACT, NULL, 0, false);
-		conn->xact_depth = 0;
+		conn->xact.depth = 0;
 	}
 	else
 	{
@@ -163,14 +163,14 @@ plshard_xact_undo_call(NodeConn *conn, int savepoint)
 void
 plshard_xact_end_call(NodeConn *conn, int savepoint)
 {
-	conn->release_call = savepoint;
+	conn->xact.release_call = savepoint;
 }
 
 void
 plshard_xact_leave(NodeConn *conn)
 {
 	plshard_conn_close(conn);
-	conn->xact_lost = false;
+	conn->xact.lost = false;
 }
 
 HTAB *
@@ -242,15 +242,15 @@ plshard_xact_committed_by_call(void)
 void
 plshard_xact_rollback(NodeConn *conn)
 {
-	if (conn->xact_depth > 0)
+	if (conn->xact.depth > 0)
 	{
 		plshard_conn_send_plain(conn, "ROLLBACK", PENDING_XACT, NULL, 0, false);
 		plshard_conn_send_sync(conn, NULL);
 		plshard_conn_forget_settings(conn);
 	}
-	conn->xact_depth = 0;
-	conn->xact_lost = false;
-	conn->release_call = 0;
+	conn->xact.depth = 0;
+	conn->xact.lost = false;
+	conn->xact.release_call = 0;
 }
 
 static void
@@ -263,9 +263,9 @@ abort_connection(NodeConn *conn, void *arg)
 static void
 end_of_xact(NodeConn *conn, void *arg)
 {
-	Assert(conn->xact_depth == 0);
-	conn->xact_lost = false;
-	conn->release_call = 0;
+	Assert(conn->xact.depth == 0);
+	conn->xact.lost = false;
+	conn->xact.release_call = 0;
 }
 
 static void
@@ -336,14 +336,14 @@ subcommit_connection(NodeConn *conn, void *arg)
 	char		sql[64];
 
 	/* what was begun in the subtransaction is its parent's now */
-	conn->xact_begin_level = Min(conn->xact_begin_level, level - 1);
-	if (conn->xact_depth < level)
+	conn->xact.begin_level = Min(conn->xact.begin_level, level - 1);
+	if (conn->xact.depth < level)
 		return;
 	snprintf(sql, sizeof(sql), "RELEASE SAVEPOINT plshard_%d", level);
 	plshard_conn_send_plain(conn, sql, PENDING_XACT, NULL, 0, false);
 	plshard_conn_send_sync(conn, NULL);
-	conn->xact_depth = level - 1;
-	conn->release_call = 0;
+	conn->xact.depth = level - 1;
+	conn->xact.release_call = 0;
 }
 
 static void
@@ -355,14 +355,14 @@ subabort_connection(NodeConn *conn, void *arg)
 	/* a call of an outer level may be in the middle of its rows: leave it alone */
 	if (conn->in_use >= level)
 		plshard_conn_drain(conn);
-	if (conn->xact_lost && conn->xact_begin_level >= level)
-		conn->xact_lost = false;	/* nothing of an outer level was in it */
-	if (conn->xact_depth < level)
+	if (conn->xact.lost && conn->xact.begin_level >= level)
+		conn->xact.lost = false;	/* nothing of an outer level was in it */
+	if (conn->xact.depth < level)
 		return;
-	if (conn->xact_begin_level >= level)
+	if (conn->xact.begin_level >= level)
 	{
 		plshard_conn_send_plain(conn, "ROLLBACK", PENDING_XACT, NULL, 0, false);
-		conn->xact_depth = 0;
+		conn->xact.depth = 0;
 	}
 	else
 	{
@@ -370,11 +370,11 @@ subabort_connection(NodeConn *conn, void *arg)
 		plshard_conn_send_plain(conn, sql, PENDING_XACT, NULL, 0, false);
 		snprintf(sql, sizeof(sql), "RELEASE SAVEPOINT plshard_%d", level);
 		plshard_conn_send_plain(conn, sql, PENDING_XACT, NULL, 0, false);
-		conn->xact_depth = level - 1;
+		conn->xact.depth = level - 1;
 	}
 	plshard_conn_send_sync(conn, NULL);
 	plshard_conn_forget_settings(conn);
-	conn->release_call = 0;
+	conn->xact.release_call = 0;
 }
 
 static void

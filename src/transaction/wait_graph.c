@@ -192,7 +192,7 @@ plshard_graph_ask(WaitGraph *graph, Deadline limit)
 		if (asked->sql == NULL)
 			continue;
 		asked->sent = asked->done = asked->answered = false;
-		if (asked->conn->state != CONN_READY)
+		if (asked->conn->io.state != CONN_READY)
 			start(asked);
 	}
 	do
@@ -205,13 +205,13 @@ plshard_graph_ask(WaitGraph *graph, Deadline limit)
 
 			if (asked->sql == NULL || asked->done)
 				continue;
-			if (conn->state == CONN_READY && !asked->sent)
+			if (conn->io.state == CONN_READY && !asked->sent)
 			{
 				asked->sent = true;
 				plshard_conn_send_plain(conn, asked->sql, PENDING_LOOK, asked, 0, false);
 				plshard_conn_send_sync(conn, asked);
 			}
-			if (conn->state == CONN_READY || conn->state == CONN_CONNECTING)
+			if (conn->io.state == CONN_READY || conn->io.state == CONN_CONNECTING)
 				conns[n++] = conn;
 		}
 		if (n > 0)
