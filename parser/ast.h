@@ -37,13 +37,13 @@ typedef struct AstArg
 } AstArg;
 
 /* Where a call goes to: CLUSTER or CONNECT with a literal, a call or an argument. */
-typedef struct AstPlace
+typedef struct AstDestination
 {
 	int			location;		/* of what follows the keyword; -1: absent */
 	char	   *name;			/* the literal's value, or NULL */
 	SourceSpan	text;			/* the literal, or func(args...) */
 	AstArg	   *arg;			/* or NULL */
-} AstPlace;
+} AstDestination;
 
 /* LET name [type] = expr */
 typedef struct AstLet
@@ -77,8 +77,8 @@ typedef struct AstBody
 {
 	const char *source;
 
-	AstPlace	cluster;
-	AstPlace	connect;
+	AstDestination cluster;
+	AstDestination connect;
 
 	RunOnKind	run_on;
 	int			run_on_location;	/* of what follows RUN ON */

@@ -80,7 +80,7 @@ static void add_let(ParseState *state, AstName name, SourceSpan type, SourceSpan
 	Lexeme		lexeme;
 	AstName		name;
 	AstArg	   *arg;
-	AstPlace	place;
+	AstDestination destination;
 	SourceSpan	span;
 }
 
@@ -98,7 +98,7 @@ static void add_let(ParseState *state, AstName name, SourceSpan type, SourceSpan
 %type <lexeme> word unreserved sql_keyword
 %type <name> name not_all
 %type <arg> arg arg_list split_arg split_list
-%type <place> place
+%type <destination> destination
 %type <span> call_arguments let_type let_expression sql_rest
 %type <span> reduce_columns reduce_query
 
@@ -129,7 +129,7 @@ statement:
 	;
 
 cluster:
-	  K_CLUSTER place
+	  K_CLUSTER destination
 		{
 			specified_once(state, SEEN_CLUSTER, @1, "CLUSTER");
 			state->body->cluster = $2;
@@ -137,29 +137,29 @@ cluster:
 	;
 
 connect:
-	  K_CONNECT place
+	  K_CONNECT destination
 		{
 			specified_once(state, SEEN_CONNECT, @1, "CONNECT");
 			state->body->connect = $2;
 		}
 	;
 
-place:
+destination:
 	  STRING
 		{
-			$$ = (AstPlace) {@1, string_value(state, $1), {@1, $1.length}, NULL};
+			$$ = (AstDestination) {@1, string_value(state, $1), {@1, $1.length}, NULL};
 		}
 	| arg
 		{
-			$$ = (AstPlace) {@1, NULL, NO_SPAN, $1};
+			$$ = (AstDestination) {@1, NULL, NO_SPAN, $1};
 		}
 	| name '(' call_arguments ')'
 		{
-			$$ = (AstPlace) {@1, NULL, {@1, @4 + 1 - @1}, NULL};
+			$$ = (AstDestination) {@1, NULL, {@1, @4 + 1 - @1}, NULL};
 		}
 	| name '.' name '(' call_arguments ')'
 		{
-			$$ = (AstPlace) {@1, NULL, {@1, @6 + 1 - @1}, NULL};
+			$$ = (AstDestination) {@1, NULL, {@1, @6 + 1 - @1}, NULL};
 		}
 	;
 

@@ -124,18 +124,18 @@ check_args(const Text *source, const AstArg *arg)
 }
 
 static void
-check_place(const Text *source, const AstPlace *place)
+check_destination(const Text *source, const AstDestination *destination)
 {
-	int			ways = (place->text.length > 0) + (place->arg != NULL);
+	int			ways = (destination->text.length > 0) + (destination->arg != NULL);
 
-	if (ways != (place->location >= 0))
-		broken(source, "CLUSTER or CONNECT that says no place, or several");
-	if (place->name != NULL && place->text.length < 2)
+	if (ways != (destination->location >= 0))
+		broken(source, "CLUSTER or CONNECT without a destination, or with several");
+	if (destination->name != NULL && destination->text.length < 2)
 		broken(source, "CLUSTER or CONNECT with a literal that is nowhere");
 	if (ways > 0)
-		check_location(source, place->location);
-	check_span(source, place->text);
-	check_args(source, place->arg);
+		check_location(source, destination->location);
+	check_span(source, destination->text);
+	check_args(source, destination->arg);
 }
 
 /* Is the tree, or the error, one that the interface allows? */
@@ -152,8 +152,8 @@ check(const Text *source, const AstBody *body, const ParseError *error)
 	}
 	if (body->source != source->bytes)
 		broken(source, "another source");
-	check_place(source, &body->cluster);
-	check_place(source, &body->connect);
+	check_destination(source, &body->cluster);
+	check_destination(source, &body->connect);
 	if (body->split_location >= 0)
 		check_location(source, body->split_location);
 	else if (body->split_args != NULL)

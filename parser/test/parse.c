@@ -61,15 +61,15 @@ print_args(const char *label, const AstArg *arg)
 }
 
 static void
-print_place(const char *label, const AstBody *body, const AstPlace *place)
+print_destination(const char *label, const AstBody *body, const AstDestination *destination)
 {
-	if (place->name != NULL)
-		printf("%s @%d <<%s>>\n", label, place->location, place->name);
-	else if (place->location >= 0)
+	if (destination->name != NULL)
+		printf("%s @%d <<%s>>\n", label, destination->location, destination->name);
+	else if (destination->location >= 0)
 	{
-		printf("%s @%d\n", label, place->location);
-		print_span("  call", body, place->text);
-		print_args("  argument", place->arg);
+		printf("%s @%d\n", label, destination->location);
+		print_span("  call", body, destination->text);
+		print_args("  argument", destination->arg);
 	}
 }
 
@@ -107,8 +107,8 @@ print_run_on(const AstBody *body)
 static void
 print_body(const AstBody *body)
 {
-	print_place("cluster", body, &body->cluster);
-	print_place("connect", body, &body->connect);
+	print_destination("cluster", body, &body->cluster);
+	print_destination("connect", body, &body->connect);
 	print_run_on(body);
 	if (body->split_location >= 0)
 		printf("split%s @%d\n", body->split_args == NULL ? " all" : "", body->split_location);

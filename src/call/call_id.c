@@ -213,7 +213,7 @@ static bool
 route_varies(const PlshardFunction *function)
 {
 	if (exprs_vary(function, function->keys) ||
-		(function->place != NULL && exprs_vary(function, function->place->expr)))
+		(function->destination != NULL && exprs_vary(function, function->destination->expr)))
 		return true;
 	for (int i = 0; i < function->nsplits; i++)
 	{

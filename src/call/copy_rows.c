@@ -17,7 +17,7 @@ static const char signature[] = {'P', 'G', 'C', 'O', 'P', 'Y', '\n', '\377', '\r
 bool
 plshard_expects_long_result(const RemoteQuery *query, int ntargets)
 {
-	return query->places != NULL &&
+	return query->positions != NULL &&
 		Max(query->declared_rows, query->last_rows) >= (double) LONG_RESULT * ntargets;
 }
 

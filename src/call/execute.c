@@ -73,30 +73,30 @@ plshard_execute(CallRequest *request)
 }
 
 void
-plshard_execute_admin(ClusterMap *map, int ntargets, const AdminTarget *targets,
+plshard_execute_admin(ClusterMap *map, int nplacements, const AdminPlacement *placements,
 					  int nstatements, const char *const *statements,
-					  void (*row) (void *arg, int target, int statement,
+					  void (*row) (void *arg, int placement, int statement,
 								   const PGresult *result, int row),
 					  void *arg)
 {
 	Execution	e = {0};
 
-	if (ntargets == 0)
+	if (nplacements == 0)
 		return;
 	e.map = map;
 	e.is_write = true;
-	e.admin = targets;
+	e.admin = placements;
 	e.nstatements = nstatements;
 	e.statements = statements;
 	e.admin_row = row;
 	e.admin_arg = arg;
-	e.ntasks = ntargets;
-	e.tasks = palloc0(sizeof(Task) * ntargets);
-	for (int i = 0; i < ntargets; i++)
+	e.ntasks = nplacements;
+	e.tasks = palloc0(sizeof(Task) * nplacements);
+	for (int i = 0; i < nplacements; i++)
 	{
 		e.tasks[i].target = i;
-		e.tasks[i].shard = targets[i].shard;
-		e.tasks[i].node = targets[i].node;
+		e.tasks[i].shard = placements[i].shard;
+		e.tasks[i].node = placements[i].node;
 	}
 	plshard_run_admin(&e);
 }

@@ -30,9 +30,9 @@ typedef struct RemoteQuery
 	bool		returns_varlena;	/* of any length */
 	bool		is_procedure;	/* CALL: it could commit, were it not in a transaction block */
 	int			node_values;	/* that it uses itself, see node_values.h */
-	const struct ParamPlace *places;	/* of the parameters in the text, in order; NULL: COPY
+	const struct ParamPosition *positions;	/* of the parameters in the text, in order; NULL: COPY
 										 * cannot return its rows (see copy_rows.h) */
-	int			nplaces;
+	int			npositions;
 	double		declared_rows;	/* of all shards */
 	double		last_rows;		/* state: how many there were the last time */
 } RemoteQuery;
@@ -133,25 +133,25 @@ extern void plshard_execute(CallRequest *request);
  */
 extern int	plshard_read_node(const ClusterMap *map, int shard);
 
-/* A statement of an administrative command, run as it is. */
-typedef struct AdminTarget
+/* Where the statements of an administrative command run: a node, or a shard's schema there. */
+typedef struct AdminPlacement
 {
 	int			node;			/* index into the map's nodes */
 	int			shard;			/* run with this shard's search_path; -1: none */
 	bool		lock_shard;		/* take the shard's lock first */
-} AdminTarget;
+} AdminPlacement;
 
 /*
- * Runs "nstatements" SQL statements (one command each, no parameters) on each
- * target, in order on one target, all targets at once, as a write in the
- * current transaction (so ROLLBACK undoes it on the nodes).  Targets are in
+ * Runs "nstatements" SQL statements (one command each, no parameters) at each
+ * placement, in order at one placement, at all placements at once, as a write in the
+ * current transaction (so ROLLBACK undoes it on the nodes).  Placements are in
  * the lock order: by shard, then placement.  If "row" is not NULL it is
  * called for each row of each statement.  Unreachable nodes are errors here:
- * nobody is evicted.
+ * no node is evicted.
  */
-extern void plshard_execute_admin(ClusterMap *map, int ntargets, const AdminTarget *targets,
+extern void plshard_execute_admin(ClusterMap *map, int nplacements, const AdminPlacement *placements,
 								  int nstatements, const char *const *statements,
-								  void (*row) (void *arg, int target, int statement,
+								  void (*row) (void *arg, int placement, int statement,
 											   const PGresult *result, int row),
 								  void *arg);
 

@@ -37,7 +37,7 @@ typedef enum TaskState
 
 typedef struct Task
 {
-	int			target;			/* index into Execution.targets */
+	int			target;			/* index into request->targets, or admin */
 	int			shard;			/* index into the map; -1: none */
 	int			node;
 	TaskState	state;
@@ -90,10 +90,10 @@ typedef struct Execution
 	Deadline	deadline;
 
 	/* administration */
-	const AdminTarget *admin;
+	const AdminPlacement *admin;
 	int			nstatements;
 	const char *const *statements;
-	void		(*admin_row) (void *arg, int target, int statement,
+	void		(*admin_row) (void *arg, int placement, int statement,
 							  const PGresult *result, int row);
 	void	   *admin_arg;
 

@@ -77,29 +77,29 @@ plshard_check_connect(const PlshardFunction *function)
 				 errhint("A superuser can allow it to others by the setting plshard.connect_by_expression.")));
 }
 
-/* The map of the place that CLUSTER or CONNECT says. */
+/* The map of the destination clause, CLUSTER or CONNECT. */
 static ClusterMap *
 find_map(PlshardCall *call)
 {
 	const PlshardFunction *function = call->function;
 	NullableDatum value;
-	char	   *place;
+	char	   *destination;
 
-	if (function->place == NULL)
+	if (function->destination == NULL)
 		return function->connects ? plshard_connect_map(function->conninfo) :
 			plshard_cluster_map(function->cluster);
 
 	if (function->connects)
 		plshard_check_connect(function);
-	value = eval_typed(call, function->place);
+	value = eval_typed(call, function->destination);
 	if (value.isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 function->connects ? errmsg("the connection string of CONNECT is null") :
 				 errmsg("the name of the cluster is null")));
-	place = TextDatumGetCString(value.value);
-	return function->connects ? plshard_connect_map(place) :
-		plshard_cluster_map(plshard_cluster_find(place));
+	destination = TextDatumGetCString(value.value);
+	return function->connects ? plshard_connect_map(destination) :
+		plshard_cluster_map(plshard_cluster_find(destination));
 }
 
 void

@@ -350,10 +350,10 @@ call_form(const Compiler *c, TupleDesc columns, bool scalar)
 
 /*
  * The call of TARGET, or of the function of the same name.  A procedure is also
- * given places for its OUT arguments.
+ * given positions for its OUT arguments.
  */
 static char *
-compile_call(Compiler *c, RemoteCallForm form, TupleDesc columns, List **params, List **places)
+compile_call(Compiler *c, RemoteCallForm form, TupleDesc columns, List **params, List **positions)
 {
 	PlshardFunction *function = c->function;
 	const Signature *signature = &c->signature;
@@ -387,7 +387,7 @@ compile_call(Compiler *c, RemoteCallForm form, TupleDesc columns, List **params,
 
 	return plshard_call_sql(function->scope, form, body->target_schema.name,
 							body->target_name.name ? body->target_name.name : function->name,
-							nargs, args, columns, params, places);
+							nargs, args, columns, params, positions);
 }
 
 /*
@@ -417,17 +417,17 @@ compile_one_shot(Compiler *c, TupleDesc columns, const ColumnDecoder *column)
 
 /* Keeps where the parameters stand: COPY takes none, so their values will stand there. */
 static void
-compile_copy(Compiler *c, List *places)
+compile_copy(Compiler *c, List *positions)
 {
 	RemoteQuery *query = &c->function->query;
-	ParamPlace *array = MemoryContextAlloc(c->function->context,
-										   (list_length(places) + 1) * sizeof(ParamPlace));
+	ParamPosition *array = MemoryContextAlloc(c->function->context,
+										   (list_length(positions) + 1) * sizeof(ParamPosition));
 	ListCell   *lc;
 
-	foreach(lc, places)
-		array[foreach_current_index(lc)] = *(ParamPlace *) lfirst(lc);
-	query->places = array;
-	query->nplaces = list_length(places);
+	foreach(lc, positions)
+		array[foreach_current_index(lc)] = *(ParamPosition *) lfirst(lc);
+	query->positions = array;
+	query->npositions = list_length(positions);
 	query->declared_rows = c->function->reduce == NULL ? c->signature.rows : 0;
 }
 
@@ -439,7 +439,7 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 	AstBody    *body = c->body;
 	RemoteCallForm form = REMOTE_VOID;
 	List	   *params = NIL;
-	List	   *places = NIL;
+	List	   *positions = NIL;
 	Oid		   *types;
 	char	   *sql;
 	ListCell   *lc;
@@ -462,7 +462,7 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 	{
 		form = call_form(c, columns, scalar);
 		query->is_procedure = form == REMOTE_PROCEDURE;
-		sql = compile_call(c, form, columns, &params, &places);
+		sql = compile_call(c, form, columns, &params, &positions);
 	}
 
 	query->id = plshard_next_query_id();
@@ -491,7 +491,7 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 		plshard_decodes_binary(decoder))
 		query->result_format = 1;
 	if (!function->is_write && query->result_format == 1 && decoder->desc != NULL)
-		compile_copy(c, places);
+		compile_copy(c, positions);
 
 	if (function->is_write && columns == NULL && !c->signature.result_unknown)
 		function->one_shot = query;
@@ -559,12 +559,12 @@ compile_body(Compiler *c)
 {
 	PlshardFunction *function = c->function;
 
-	plshard_compile_place(c);
+	plshard_compile_destination(c);
 	compile_modes(c);
 	for (AstLet *let = c->body->lets; let != NULL; let = let->next)
 		compile_let(c, let);
 	function->scope = make_scope(function);
-	plshard_compile_place_expr(c);
+	plshard_compile_destination_expr(c);
 	plshard_compile_run_on(c);
 	compile_rows(c);
 }

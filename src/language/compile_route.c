@@ -16,11 +16,11 @@
 #include "utils/lsyscache.h"
 
 void
-plshard_compile_place(Compiler *c)
+plshard_compile_destination(Compiler *c)
 {
 	PlshardFunction *function = c->function;
-	const AstPlace *cluster = &c->body->cluster;
-	const AstPlace *connect = &c->body->connect;
+	const AstDestination *cluster = &c->body->cluster;
+	const AstDestination *connect = &c->body->connect;
 	PositionErrors errors;
 
 	if (cluster->location < 0 && connect->location < 0)
@@ -59,39 +59,39 @@ plshard_compile_place(Compiler *c)
 }
 
 void
-plshard_compile_place_expr(Compiler *c)
+plshard_compile_destination_expr(Compiler *c)
 {
 	PlshardFunction *function = c->function;
-	const AstPlace *place = function->connects ? &c->body->connect : &c->body->cluster;
+	const AstDestination *destination = function->connects ? &c->body->connect : &c->body->cluster;
 	TypedExpr  *typed;
 	LocalExpr  *expr;
 	PositionErrors errors;
 	int			value;
 
-	if (place->name != NULL)
+	if (destination->name != NULL)
 		return;
 	if (function->connects && c->validating)
 	{
-		plshard_push_position(&errors, c, place->location);
+		plshard_push_position(&errors, c, destination->location);
 		plshard_check_connect(function);
 		plshard_pop_position(&errors);
 	}
 
-	typed = function->place = MemoryContextAllocZero(function->context, sizeof(TypedExpr));
-	if (place->arg != NULL)
+	typed = function->destination = MemoryContextAllocZero(function->context, sizeof(TypedExpr));
+	if (destination->arg != NULL)
 	{
-		value = plshard_lookup_argument(c, place->arg, function->connects ?
+		value = plshard_lookup_argument(c, destination->arg, function->connects ?
 								"A connection string is written in quotes." :
 								"The name of a cluster is written in quotes.");
 		typed->expr = plshard_value_expr(function, function->scope, value);
 	}
 	else if (c->signature.types_unknown)
 	{
-		plshard_check_exprs(function->source, place->text);
+		plshard_check_exprs(function->source, destination->text);
 		return;
 	}
 	else
-		typed->expr = plshard_compile_exprs(function, function->scope, place->text, false);
+		typed->expr = plshard_compile_exprs(function, function->scope, destination->text, false);
 	if (c->signature.types_unknown)
 		return;
 
@@ -102,7 +102,7 @@ plshard_compile_place_expr(Compiler *c)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("%s needs a value of type text, not of type %s",
 						function->connects ? "CONNECT" : "CLUSTER", format_type_be(expr->type)),
-				 errposition_at(c, place->location)));
+				 errposition_at(c, destination->location)));
 }
 
 /* SPLIT; without one RUN ON sees the values as they are. */

@@ -46,10 +46,10 @@ extern int	plshard_lookup_argument(Compiler *c, const AstArg *arg, const char *h
 /* ---- compile_route.c, in the order in which it must be called ---- */
 
 /* CLUSTER and CONNECT, as far as they say a constant. */
-extern void plshard_compile_place(Compiler *c);
+extern void plshard_compile_destination(Compiler *c);
 
 /* CLUSTER or CONNECT by an expression, whose value must be text; sees all values. */
-extern void plshard_compile_place_expr(Compiler *c);
+extern void plshard_compile_destination_expr(Compiler *c);
 
 /* RUN ON and SPLIT. */
 extern void plshard_compile_run_on(Compiler *c);

@@ -158,7 +158,7 @@ typedef struct PlshardFunction
 	/* where to */
 	ClusterRef	cluster;		/* CLUSTER 'name'; else 0 */
 	const char *conninfo;		/* CONNECT 'conninfo' */
-	TypedExpr  *place;			/* the text of CLUSTER or CONNECT by an expression */
+	TypedExpr  *destination;			/* the text of CLUSTER or CONNECT by an expression */
 	bool		connects;		/* CONNECT, not CLUSTER */
 	RunOnKind	run_on;
 	ExprList   *keys;			/* RUN_ON_HASH, RUN_ON_FUNCTION, RUN_ON_ARG */

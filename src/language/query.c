@@ -27,25 +27,25 @@ plshard_param_number(List **params, int value)
 
 /* A parameter, cast to the type of its value. */
 static void
-append_param(StringInfo sql, const ValueScope *scope, int value, List **params, List **places)
+append_param(StringInfo sql, const ValueScope *scope, int value, List **params, List **positions)
 {
 	int			number = plshard_param_number(params, value);
 
-	if (places != NULL)
+	if (positions != NULL)
 	{
-		ParamPlace *place = palloc(sizeof(ParamPlace));
+		ParamPosition *position = palloc(sizeof(ParamPosition));
 
-		place->offset = sql->len;
-		place->length = snprintf(NULL, 0, "$%d", number);
-		place->param = number - 1;
-		*places = lappend(*places, place);
+		position->offset = sql->len;
+		position->length = snprintf(NULL, 0, "$%d", number);
+		position->param = number - 1;
+		*positions = lappend(*positions, position);
 	}
 	appendStringInfo(sql, "$%d::%s", number, plshard_remote_type_name(scope->values[value].type));
 }
 
 static void
 append_call(StringInfo sql, const ValueScope *scope, const char *schema, const char *name,
-			int nargs, const RemoteArg *args, List **params, List **places)
+			int nargs, const RemoteArg *args, List **params, List **positions)
 {
 	if (schema != NULL)
 		appendStringInfo(sql, "%s.", quote_identifier(schema));
@@ -59,7 +59,7 @@ append_call(StringInfo sql, const ValueScope *scope, const char *schema, const c
 		if (args[i].value < 0)
 			appendStringInfo(sql, "NULL::%s", plshard_remote_type_name(args[i].type));
 		else
-			append_param(sql, scope, args[i].value, params, places);
+			append_param(sql, scope, args[i].value, params, positions);
 	}
 	appendStringInfoChar(sql, ')');
 }
@@ -77,7 +77,7 @@ char *
 plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
 				 const char *schema, const char *name,
 				 int nargs, const RemoteArg *args, TupleDesc columns, List **params,
-				 List **places)
+				 List **positions)
 {
 	StringInfoData sql;
 	const char *separator = "";
@@ -88,17 +88,17 @@ plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
 	{
 		case REMOTE_PROCEDURE:
 		case REMOTE_VOID:
-			append_call(&sql, scope, schema, name, nargs, args, params, places);
+			append_call(&sql, scope, schema, name, nargs, args, params, positions);
 			return sql.data;
 
 		case REMOTE_VALUE:
-			append_call(&sql, scope, schema, name, nargs, args, params, places);
+			append_call(&sql, scope, schema, name, nargs, args, params, positions);
 			append_result_cast(&sql, TupleDescAttr(columns, 0)->atttypid);
 			return sql.data;
 
 		case REMOTE_ONE_VALUE:
 			appendStringInfoString(&sql, "COALESCE(");
-			append_call(&sql, scope, schema, name, nargs, args, params, places);
+			append_call(&sql, scope, schema, name, nargs, args, params, positions);
 			append_result_cast(&sql, TupleDescAttr(columns, 0)->atttypid);
 			appendStringInfoChar(&sql, ')');
 			return sql.data;
@@ -128,7 +128,7 @@ plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
 	}
 
 	appendStringInfoString(&sql, " FROM ");
-	append_call(&sql, scope, schema, name, nargs, args, params, places);
+	append_call(&sql, scope, schema, name, nargs, args, params, positions);
 	appendStringInfoString(&sql, " AS r");
 	if (form == REMOTE_RECORDS)
 	{
@@ -155,14 +155,14 @@ plshard_copy_sql(const RemoteQuery *query, const RemoteParams *params)
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "COPY (");
-	for (int i = 0; i < query->nplaces; i++)
+	for (int i = 0; i < query->npositions; i++)
 	{
-		const ParamPlace *place = &query->places[i];
-		const char *value = params->values[place->param];
+		const ParamPosition *position = &query->positions[i];
+		const char *value = params->values[position->param];
 
-		appendBinaryStringInfo(&sql, rest, query->sql + place->offset - rest);
+		appendBinaryStringInfo(&sql, rest, query->sql + position->offset - rest);
 		appendStringInfoString(&sql, value ? quote_literal_cstr(value) : "NULL");
-		rest = query->sql + place->offset + place->length;
+		rest = query->sql + position->offset + position->length;
 	}
 	appendStringInfo(&sql, "%s) TO STDOUT (FORMAT binary)", rest);
 	return sql.data;

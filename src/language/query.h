@@ -8,7 +8,7 @@
 
 #include "language/function.h"
 
-/* An argument of a remote function: a value, or a place for an OUT argument. */
+/* An argument of a remote function: a value, or a position for an OUT argument. */
 typedef struct RemoteArg
 {
 	int			value;			/* -1: NULL of the type */
@@ -17,12 +17,12 @@ typedef struct RemoteArg
 } RemoteArg;
 
 /* Where "$1" stands in a statement. */
-typedef struct ParamPlace
+typedef struct ParamPosition
 {
 	int			offset;
 	int			length;
 	int			param;			/* from 0 */
-} ParamPlace;
+} ParamPosition;
 
 typedef enum RemoteCallForm
 {
@@ -39,16 +39,16 @@ typedef enum RemoteCallForm
  * The statement that calls a remote function; schema may be NULL.  "columns"
  * are the wanted ones (one for a value; NULL for the first two forms).  The
  * values that became parameters are appended to *params, an integer list in
- * the order of $1, $2, ...  A list of the ParamPlaces in the text is made in
- * *places, unless that is NULL.  palloc'd.
+ * the order of $1, $2, ...  A list of the ParamPositions in the text is made in
+ * *positions, unless that is NULL.  palloc'd.
  */
 extern char *plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
 							  const char *schema, const char *name,
 							  int nargs, const RemoteArg *args,
-							  TupleDesc columns, List **params, List **places);
+							  TupleDesc columns, List **params, List **positions);
 
 /*
- * The statement that COPYs the rows of a query that has places, in binary, with its
+ * The statement that COPYs the rows of a query that has parameter positions, in binary, with its
  * parameters' values, which are text.  palloc'd.
  */
 extern char *plshard_copy_sql(const RemoteQuery *query, const RemoteParams *params);

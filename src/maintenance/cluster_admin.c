@@ -198,7 +198,7 @@ plshard_create_cluster(PG_FUNCTION_ARGS)
  * the node cannot be reached.
  */
 static bool
-run_if_reachable(ClusterMap *map, const AdminTarget *target, const char *command)
+run_if_reachable(ClusterMap *map, const AdminPlacement *placement, const char *command)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -208,7 +208,7 @@ run_if_reachable(ClusterMap *map, const AdminTarget *target, const char *command
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		plshard_execute_admin(map, 1, target, 1, &command, NULL, NULL);
+		plshard_execute_admin(map, 1, placement, 1, &command, NULL, NULL);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -225,7 +225,7 @@ run_if_reachable(ClusterMap *map, const AdminTarget *target, const char *command
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
 				 errmsg("the data of cluster \"%s\" stays on node \"%s\"", map->name,
-						map->nodes[target->node].name),
+						map->nodes[placement->node].name),
 				 errdetail("The node cannot be reached."),
 				 errhint("Drop the schemas of its placements there by hand.")));
 	}
@@ -243,7 +243,7 @@ static void
 drop_data(ClusterMap *map)
 {
 	bool	   *unreachable = palloc0(map->nnodes * sizeof(bool));
-	AdminTarget target;
+	AdminPlacement where;
 
 	for (int shard = 0; shard < map->nshards; shard++)
 	{
@@ -255,11 +255,11 @@ drop_data(ClusterMap *map)
 			const ClusterPlacement *placement = plshard_placement(map, shard, i);
 			bool		active = (placement->state == PLACEMENT_ACTIVE);
 
-			target.node = placement->node;
-			target.shard = active ? shard : -1;
-			target.lock_shard = active;
-			if (!unreachable[target.node])
-				unreachable[target.node] = !run_if_reachable(map, &target, command);
+			where.node = placement->node;
+			where.shard = active ? shard : -1;
+			where.lock_shard = active;
+			if (!unreachable[where.node])
+				unreachable[where.node] = !run_if_reachable(map, &where, command);
 		}
 	}
 	for (int node = 0; node < map->nnodes; node++)
@@ -269,11 +269,9 @@ drop_data(ClusterMap *map)
 									   " DROP TABLE IF EXISTS %s; END$$",
 									   epoch, epoch, plshard_calls_table(map));
 
-		target.node = node;
-		target.shard = -1;
-		target.lock_shard = false;
+		where = (AdminPlacement) {.node = node, .shard = -1};
 		if (!unreachable[node])
-			(void) run_if_reachable(map, &target, command);
+			(void) run_if_reachable(map, &where, command);
 	}
 }
 
@@ -412,7 +410,7 @@ plshard_add_node(PG_FUNCTION_ARGS)
 	const char *conninfo;
 	const char *node_id;
 	ClusterMap *map;
-	AdminTarget target = {.shard = -1};
+	AdminPlacement where = {.shard = -1};
 	const char *const *commands;
 	int			ncommands;
 
@@ -439,11 +437,11 @@ plshard_add_node(PG_FUNCTION_ARGS)
 								 " $3::name, $4)",
 								 4, (const char *[]) {id, node_id, name, conninfo});
 	map = plshard_cluster_reload(map->server_oid);
-	target.node = find_node(map, name);
+	where.node = find_node(map, name);
 
-	inspect_node(map, target.node);
+	inspect_node(map, where.node);
 	commands = plshard_node_schema(map, &ncommands);
-	plshard_execute_admin(map, 1, &target, ncommands, commands, NULL, NULL);
+	plshard_execute_admin(map, 1, &where, ncommands, commands, NULL, NULL);
 	PG_RETURN_VOID();
 }
 
@@ -553,7 +551,7 @@ create_schemas(ClusterMap *map)
 	error_context_stack = &callback;
 	for (int node = 0; node < map->nnodes; node++)
 	{
-		AdminTarget target = {.node = node, .shard = -1};
+		AdminPlacement where = {.node = node, .shard = -1};
 		int			ncommands = 0;
 
 		for (int shard = 0; shard < map->nshards; shard++)
@@ -565,7 +563,7 @@ create_schemas(ClusterMap *map)
 			}
 		}
 		if (ncommands > 0)
-			plshard_execute_admin(map, 1, &target, ncommands, commands, NULL, NULL);
+			plshard_execute_admin(map, 1, &where, ncommands, commands, NULL, NULL);
 	}
 	error_context_stack = callback.previous;
 }
@@ -575,12 +573,12 @@ static void
 accept_empty_nodes(ClusterMap *map)
 {
 	const char *command = plshard_accept_server_command(map);
-	AdminTarget *targets = palloc(map->nnodes * sizeof(AdminTarget));
+	AdminPlacement *nodes = palloc(map->nnodes * sizeof(AdminPlacement));
 
 	for (int i = 0; i < map->nnodes; i++)
-		targets[i] = (AdminTarget) {.node = i, .shard = -1};
-	plshard_execute_admin(map, map->nnodes, targets, 1, &command, NULL, NULL);
-	pfree(targets);
+		nodes[i] = (AdminPlacement) {.node = i, .shard = -1};
+	plshard_execute_admin(map, map->nnodes, nodes, 1, &command, NULL, NULL);
+	pfree(nodes);
 }
 
 Datum

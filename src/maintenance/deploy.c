@@ -20,28 +20,28 @@
 PG_FUNCTION_INFO_V1(plshard_deploy);
 
 /* All active placements, in the lock order. */
-static AdminTarget *
-active_placements(const ClusterMap *map, int *ntargets)
+static AdminPlacement *
+active_placements(const ClusterMap *map, int *nplacements)
 {
-	AdminTarget *targets;
+	AdminPlacement *placements;
 	int			n = 0;
 
 	for (int shard = 0; shard < map->nshards; shard++)
 		n += map->shards[shard].nactive;
-	targets = palloc_extended(Max(n, 1) * sizeof(AdminTarget), MCXT_ALLOC_HUGE);
+	placements = palloc_extended(Max(n, 1) * sizeof(AdminPlacement), MCXT_ALLOC_HUGE);
 	n = 0;
 	for (int shard = 0; shard < map->nshards; shard++)
 	{
 		for (int i = 0; i < map->shards[shard].nactive; i++)
 		{
-			targets[n].node = plshard_placement(map, shard, i)->node;
-			targets[n].shard = shard;
-			targets[n].lock_shard = true;
+			placements[n].node = plshard_placement(map, shard, i)->node;
+			placements[n].shard = shard;
+			placements[n].lock_shard = true;
 			n++;
 		}
 	}
-	*ntargets = n;
-	return targets;
+	*nplacements = n;
+	return placements;
 }
 
 /* A command's own text, without the white space around it. */
@@ -109,8 +109,8 @@ plshard_deploy_commands(ClusterMap *map, char *text)
 	List	   *commands;
 	const char **texts;
 	int			ntexts = 0;
-	AdminTarget *targets;
-	int			ntargets;
+	AdminPlacement *placements;
+	int			nplacements;
 	ListCell   *cell;
 
 	if (map->nshards == 0)
@@ -145,9 +145,9 @@ plshard_deploy_commands(ClusterMap *map, char *text)
 										 " VALUES ($1::uuid, $2)",
 										 2, (const char *[]) {plshard_cluster_id_text(map), command});
 	}
-	targets = active_placements(map, &ntargets);
-	plshard_execute_admin(map, ntargets, targets, ntexts, texts, NULL, NULL);
-	return ntargets;
+	placements = active_placements(map, &nplacements);
+	plshard_execute_admin(map, nplacements, placements, ntexts, texts, NULL, NULL);
+	return nplacements;
 }
 
 Datum

@@ -6,7 +6,7 @@
  * becomes of the caller.
  *
  * A list of jobs (repair_job.c), each in a memory context of its own below the
- * caller's, is worked off side by side: for each target node one at a time, and
+ * caller's, is worked off side by side: for each destination node one at a time, and
  * each in a subtransaction, so that one that fails does not stop the others.
  */
 #include "postgres.h"
@@ -32,11 +32,11 @@ PG_FUNCTION_INFO_V1(plshard_repair_cluster);
 
 typedef enum EntryState
 {
-	ENTRY_WAITING,				/* for its target to be free */
+	ENTRY_WAITING,				/* for its destination to be free */
 	ENTRY_RUNNING,
 	ENTRY_DONE,
 	ENTRY_FAILED,
-	ENTRY_LEFT_OUT				/* nothing to do any more, or the target is away */
+	ENTRY_LEFT_OUT				/* nothing to do any more, or the destination is away */
 } EntryState;
 
 /* A placement to be repaired; the strings belong to the map it was found in. */
@@ -45,8 +45,8 @@ typedef struct RepairEntry
 	EntryState	state;
 	int64		shard_id;
 	const char *source_name;
-	const char *target_name;
-	bool		first;			/* of its target: what is in doubt there comes before */
+	const char *destination_name;
+	bool		first;			/* of its destination: what is in doubt there comes before */
 	RepairJob  *job;			/* while it is running */
 	bool		finished;		/* the job says so */
 	uint64		rows;
@@ -91,7 +91,7 @@ start_job(RepairEntry *entry, Oid server_oid)
 	entry->job->server_oid = server_oid;
 	entry->job->shard_id = entry->shard_id;
 	entry->job->source_name = entry->source_name;
-	entry->job->target_name = entry->target_name;
+	entry->job->destination_name = entry->destination_name;
 	entry->state = ENTRY_RUNNING;
 }
 
@@ -126,7 +126,7 @@ end_job(RepairEntry *entry, EntryState state)
 
 /* Leaves out what else was to go to a node that cannot be reached; how many. */
 static int
-leave_out_target(RepairList *list, const char *target_name)
+leave_out_destination(RepairList *list, const char *destination_name)
 {
 	int			n = 0;
 
@@ -134,7 +134,7 @@ leave_out_target(RepairList *list, const char *target_name)
 	{
 		RepairEntry *entry = &list->entries[i];
 
-		if (entry->state == ENTRY_WAITING && strcmp(entry->target_name, target_name) == 0)
+		if (entry->state == ENTRY_WAITING && strcmp(entry->destination_name, destination_name) == 0)
 		{
 			entry->state = ENTRY_LEFT_OUT;
 			n++;
@@ -151,11 +151,11 @@ warn(const RepairEntry *entry, int nleft_out)
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg("could not repair shard " INT64_FORMAT " on node \"%s\": %s",
-					entry->shard_id, entry->target_name, error->message),
+					entry->shard_id, entry->destination_name, error->message),
 			 error->detail ? errdetail_internal("%s", error->detail) : 0,
 			 nleft_out > 0 ?
 			 errhint("%d other shards of node \"%s\" stay inactive, too. Run plshard.repair_cluster again when it is back.",
-					 nleft_out, entry->target_name) :
+					 nleft_out, entry->destination_name) :
 			 error->hint ? errhint("%s", error->hint) : 0));
 }
 
@@ -185,17 +185,17 @@ turn_entry(RepairList *list, RepairEntry *entry)
 		entry->error = NULL;
 	}
 	else
-		warn(entry, reached ? 0 : leave_out_target(list, entry->target_name));
+		warn(entry, reached ? 0 : leave_out_destination(list, entry->destination_name));
 }
 
-/* May an entry's job begin: is none running for the same target? */
+/* May an entry's job begin: is none running for the same destination? */
 static bool
-target_is_free(const RepairList *list, const RepairEntry *entry)
+destination_is_free(const RepairList *list, const RepairEntry *entry)
 {
 	for (int i = 0; i < list->nentries; i++)
 	{
 		if (list->entries[i].state == ENTRY_RUNNING &&
-			strcmp(list->entries[i].target_name, entry->target_name) == 0)
+			strcmp(list->entries[i].destination_name, entry->destination_name) == 0)
 			return false;
 	}
 	return true;
@@ -203,12 +203,12 @@ target_is_free(const RepairList *list, const RepairEntry *entry)
 
 /* Has a placement been repaired there, and so all been resolved before? */
 static bool
-target_is_resolved(const RepairList *list, const RepairEntry *entry)
+destination_is_resolved(const RepairList *list, const RepairEntry *entry)
 {
 	for (int i = 0; i < list->nentries; i++)
 	{
 		if (list->entries[i].state == ENTRY_DONE &&
-			strcmp(list->entries[i].target_name, entry->target_name) == 0)
+			strcmp(list->entries[i].destination_name, entry->destination_name) == 0)
 			return true;
 	}
 	return false;
@@ -224,9 +224,9 @@ turn_entries(RepairList *list)
 	{
 		RepairEntry *entry = &list->entries[i];
 
-		if (entry->state == ENTRY_WAITING && target_is_free(list, entry))
+		if (entry->state == ENTRY_WAITING && destination_is_free(list, entry))
 		{
-			entry->first = !target_is_resolved(list, entry);
+			entry->first = !destination_is_resolved(list, entry);
 			start_job(entry, list->server_oid);
 		}
 		if (entry->state != ENTRY_RUNNING)
@@ -250,7 +250,7 @@ run_list(RepairList *list)
 		int			nsessions = 0;
 
 		if (turn_entries(list))
-			continue;			/* a target has become free */
+			continue;			/* a destination has become free */
 		for (int i = 0; i < list->nentries; i++)
 		{
 			if (list->entries[i].state == ENTRY_RUNNING)
@@ -301,9 +301,9 @@ plshard_repair(PG_FUNCTION_ARGS)
 	plshard_refuse_nulls(fcinfo);
 	entry.shard_id = PG_GETARG_INT64(0);
 	entry.source_name = NameStr(*PG_GETARG_NAME(1));
-	entry.target_name = NameStr(*PG_GETARG_NAME(2));
+	entry.destination_name = NameStr(*PG_GETARG_NAME(2));
 	check_mode(text_to_cstring(PG_GETARG_TEXT_PP(3)));
-	if (strcmp(entry.source_name, entry.target_name) == 0)
+	if (strcmp(entry.source_name, entry.destination_name) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("source and target are the same node \"%s\"", entry.source_name)));
@@ -338,11 +338,11 @@ report_done(void *arg, const RepairEntry *entry)
 	progress->ndone++;
 	ereport(NOTICE,
 			(errmsg("shard " INT64_FORMAT ": %s repaired from %s, " UINT64_FORMAT " rows (%d of %d)",
-					entry->shard_id, entry->target_name, entry->source_name, entry->rows,
+					entry->shard_id, entry->destination_name, entry->source_name, entry->rows,
 					progress->ndone, progress->ntotal)));
 	values[0] = Int64GetDatum(entry->shard_id);
 	values[1] = DirectFunctionCall1(namein, CStringGetDatum(entry->source_name));
-	values[2] = DirectFunctionCall1(namein, CStringGetDatum(entry->target_name));
+	values[2] = DirectFunctionCall1(namein, CStringGetDatum(entry->destination_name));
 	values[3] = Int64GetDatum((int64) entry->rows);
 	tuplestore_putvalues(progress->result->setResult, progress->result->setDesc, values, nulls);
 }
@@ -367,7 +367,7 @@ inactive_placements(const ClusterMap *map, int *nentries)
 
 			entry->shard_id = map->shards[shard].id;
 			entry->source_name = map->nodes[plshard_placement(map, shard, 0)->node].name;
-			entry->target_name = map->nodes[plshard_placement(map, shard, i)->node].name;
+			entry->destination_name = map->nodes[plshard_placement(map, shard, i)->node].name;
 		}
 	}
 	return entries;

@@ -2,7 +2,7 @@
  * repair_copy.c
  *
  * Streams one table from a node to another: COPY TO on one session is fed into
- * COPY FROM on the other.  Nothing is read from the source while the target
+ * COPY FROM on the other.  Nothing is read from the source while the destination
  * cannot take more, so memory is bounded by the longest row.  Rows are held in
  * libpq's malloc'ed buffers, and never across a throw.
  */
@@ -10,26 +10,26 @@
 
 #include "maintenance/repair_copy.h"
 
-/* Bytes that libpq may hold for the target before we look whether it takes them. */
+/* Bytes that libpq may hold for the destination before we look whether it takes them. */
 #define FLUSH_SIZE (64 * 1024)
 
 /* Bytes after which other copies get their turn. */
 #define TURN_SIZE (1024 * 1024)
 
 void
-plshard_copy_begin(TableCopy *copy, NodeSession *source, NodeSession *target,
+plshard_copy_begin(TableCopy *copy, NodeSession *source, NodeSession *destination,
 				   const char *from, const char *into)
 {
 	memset(copy, 0, sizeof(*copy));
 	copy->source = source;
-	copy->target = target;
+	copy->destination = destination;
 	plshard_session_send(source, psprintf("COPY %s TO STDOUT", from));
-	plshard_session_send(target, psprintf("COPY %s FROM STDIN", into));
+	plshard_session_send(destination, psprintf("COPY %s FROM STDIN", into));
 }
 
 /* Polls both sessions; true when both have answered what was sent to them. */
 static bool
-poll_both(TableCopy *copy, PGresult **target_result)
+poll_both(TableCopy *copy, PGresult **destination_result)
 {
 	PGresult   *result;
 
@@ -38,33 +38,33 @@ poll_both(TableCopy *copy, PGresult **target_result)
 		plshard_session_check(copy->source, result);
 		copy->source_done = true;
 	}
-	if (!copy->target_done && plshard_session_poll(copy->target, target_result))
+	if (!copy->destination_done && plshard_session_poll(copy->destination, destination_result))
 	{
-		plshard_session_check(copy->target, *target_result);
-		copy->target_done = true;
+		plshard_session_check(copy->destination, *destination_result);
+		copy->destination_done = true;
 	}
-	return copy->source_done && copy->target_done;
+	return copy->source_done && copy->destination_done;
 }
 
-/* Gives one row to the target; returns false where libpq cannot. */
+/* Gives one row to the destination; returns false where libpq cannot. */
 static bool
 pass_on(TableCopy *copy, char *row, int length)
 {
-	int			put = PQputCopyData(copy->target->conn, row, length);
+	int			put = PQputCopyData(copy->destination->conn, row, length);
 
 	PQfreemem(row);
 	copy->unflushed += length;
 	return put == 1;
 }
 
-/* Sees whether the target takes what libpq holds for it. */
+/* Sees whether the destination takes what libpq holds for it. */
 static bool
-target_takes_more(TableCopy *copy)
+destination_takes_more(TableCopy *copy)
 {
-	int			unsent = PQflush(copy->target->conn);
+	int			unsent = PQflush(copy->destination->conn);
 
 	if (unsent < 0)
-		plshard_session_lost(copy->target);
+		plshard_session_lost(copy->destination);
 	if (unsent == 0)
 		copy->unflushed = 0;
 	return unsent == 0;
@@ -75,26 +75,26 @@ static bool
 stream(TableCopy *copy)
 {
 	NodeSession *source = copy->source;
-	NodeSession *target = copy->target;
+	NodeSession *destination = copy->destination;
 	size_t		moved = 0;
 
 	plshard_session_check_silence(source);
-	plshard_session_check_silence(target);
-	if ((target->ready & WL_SOCKET_READABLE) && !PQconsumeInput(target->conn))
-		plshard_session_lost(target);
+	plshard_session_check_silence(destination);
+	if ((destination->ready & WL_SOCKET_READABLE) && !PQconsumeInput(destination->conn))
+		plshard_session_lost(destination);
 	if ((source->ready & WL_SOCKET_READABLE) && !PQconsumeInput(source->conn))
 		plshard_session_lost(source);
-	source->ready = target->ready = 0;
+	source->ready = destination->ready = 0;
 
-	/* wait for read on the target, too: it may tell that it goes away */
-	target->events = WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE;
+	/* wait for read on the destination, too: it may tell that it goes away */
+	destination->events = WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE;
 	source->events = 0;
 	for (;;)
 	{
 		char	   *row;
 		int			length;
 
-		if (copy->unflushed >= FLUSH_SIZE && !target_takes_more(copy))
+		if (copy->unflushed >= FLUSH_SIZE && !destination_takes_more(copy))
 			return false;
 		if (moved >= TURN_SIZE)
 			return false;
@@ -102,13 +102,13 @@ stream(TableCopy *copy)
 		if (length > 0)
 		{
 			if (!pass_on(copy, row, length))
-				plshard_session_lost(target);
+				plshard_session_lost(destination);
 			moved += length;
 		}
 		else if (length == 0)
 		{
-			if (target_takes_more(copy))
-				target->events = WL_SOCKET_READABLE;
+			if (destination_takes_more(copy))
+				destination->events = WL_SOCKET_READABLE;
 			source->events = WL_SOCKET_READABLE;
 			return false;
 		}
@@ -133,24 +133,24 @@ plshard_copy_turn(TableCopy *copy)
 	{
 		if (!stream(copy))
 			return false;
-		/* the target must not end well before the source has */
+		/* the destination must not end well before the source has */
 		copy->state = COPY_ENDING;
 		copy->source_done = false;
-		copy->target_done = false;
+		copy->destination_done = false;
 		plshard_session_copied(copy->source);
 	}
 	if (!copy->source_done)
 	{
 		if (!plshard_session_poll(copy->source, &result))
 		{
-			copy->target->events = 0;
+			copy->destination->events = 0;
 			return false;
 		}
 		plshard_session_check(copy->source, result);
 		copy->source_done = true;
-		if (PQputCopyEnd(copy->target->conn, NULL) != 1)
-			plshard_session_lost(copy->target);
-		plshard_session_copied(copy->target);
+		if (PQputCopyEnd(copy->destination->conn, NULL) != 1)
+			plshard_session_lost(copy->destination);
+		plshard_session_copied(copy->destination);
 	}
 	if (!poll_both(copy, &result))
 		return false;

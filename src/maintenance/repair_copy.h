@@ -18,10 +18,10 @@ typedef enum CopyState
 typedef struct TableCopy
 {
 	NodeSession *source;
-	NodeSession *target;
+	NodeSession *destination;
 	CopyState	state;
 	bool		source_done;	/* of starting, or of ending */
-	bool		target_done;
+	bool		destination_done;
 	size_t		unflushed;		/* bytes given to libpq since it last sent all */
 	uint64		rows;			/* once it has ended */
 } TableCopy;
@@ -31,7 +31,7 @@ typedef struct TableCopy
  * "into" are what COPY TO and COPY FROM are to name, a table with its columns or, to
  * copy from, a query in parentheses.
  */
-extern void plshard_copy_begin(TableCopy *copy, NodeSession *source, NodeSession *target,
+extern void plshard_copy_begin(TableCopy *copy, NodeSession *source, NodeSession *destination,
 							   const char *from, const char *into);
 
 /*

@@ -29,12 +29,12 @@
 
 /* Opens sessions on all nodes that must know the epoch; returns how many. */
 static int
-open_sessions(const ClusterMap *map, int target_node, NodeSession **sessions)
+open_sessions(const ClusterMap *map, int destination_node, NodeSession **sessions)
 {
 	bool	   *wanted = palloc0(map->nnodes * sizeof(bool));
 	int			n = 0;
 
-	wanted[target_node] = true;
+	wanted[destination_node] = true;
 	for (int shard = 0; shard < map->nshards; shard++)
 	{
 		for (int i = 0; i < map->shards[shard].nactive; i++)
@@ -50,12 +50,12 @@ open_sessions(const ClusterMap *map, int target_node, NodeSession **sessions)
 
 /* Tells the nodes; returns the epoch. */
 static int64
-raise_epoch(const ClusterMap *map, int target_node, int64 seen_epoch, int64 *raised)
+raise_epoch(const ClusterMap *map, int destination_node, int64 seen_epoch, int64 *raised)
 {
 	NodeSession **sessions = palloc(map->nnodes * sizeof(NodeSession *));
 	PGresult  **results = palloc(map->nnodes * sizeof(PGresult *));
 	char	   *sequence = plshard_epoch_sequence(map);
-	int			n = open_sessions(map, target_node, sessions);
+	int			n = open_sessions(map, destination_node, sessions);
 	int64		epoch = Max(map->epoch, seen_epoch);
 
 	plshard_sessions_query(sessions, n, psprintf("SELECT last_value FROM %s", sequence),
@@ -89,7 +89,7 @@ rethrow_with_hint(void)
 }
 
 RegistryOutcome
-plshard_activate_at_new_epoch(const ClusterMap *map, int64 shard_id, int target_node,
+plshard_activate_at_new_epoch(const ClusterMap *map, int64 shard_id, int destination_node,
 							  int64 seen_epoch, NodeSession *source,
 							  int64 *raised, char **message)
 {
@@ -102,7 +102,7 @@ plshard_activate_at_new_epoch(const ClusterMap *map, int64 shard_id, int target_
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		epoch = raise_epoch(map, target_node, seen_epoch, raised);
+		epoch = raise_epoch(map, destination_node, seen_epoch, raised);
 	}
 	PG_CATCH();
 	{
@@ -115,7 +115,7 @@ plshard_activate_at_new_epoch(const ClusterMap *map, int64 shard_id, int target_
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 
-	outcome = plshard_registry_activate(map, shard_id, map->nodes[target_node].id,
+	outcome = plshard_registry_activate(map, shard_id, map->nodes[destination_node].id,
 										map->epoch, epoch, message);
 	if (outcome == REGISTRY_DONE)
 		*raised = 0;

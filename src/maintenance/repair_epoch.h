@@ -12,7 +12,7 @@
 /*
  * Writes a new epoch, above all that the registry, the nodes and the caller
  * (seen_epoch) know, to every node that holds active placements and to the
- * target, looks whether the source's session has held the shard's lock until
+ * destination, looks whether the source's session has held the shard's lock until
  * then, and makes the placement active at that epoch.
  *
  * *raised is the epoch from before it is first written anywhere until the
@@ -22,7 +22,7 @@
  * the lock was lost.
  */
 extern RegistryOutcome plshard_activate_at_new_epoch(const ClusterMap *map, int64 shard_id,
-													 int target_node, int64 seen_epoch,
+													 int destination_node, int64 seen_epoch,
 													 NodeSession *source,
 													 int64 *raised, char **message);
 

@@ -5,18 +5,18 @@
  * takes the result of the one before it, sends the next commands and says which
  * step comes then; nothing waits, except for the last one's few round trips.
  *
- *   connect to the target      before the lock: writers do not wait for that
+ *   connect to the destination  before the lock: writers do not wait for that
  *   lock the shard             on its active placements, in their order
- *   clear the target           end what old sessions have left there
- *   replay the recorded DDL    in the target's one transaction, like the rest
- *   compare the relations      of source and target
+ *   clear the destination      end what old sessions have left there
+ *   replay the recorded DDL    in the destination's one transaction, like the rest
+ *   compare the relations      of source and destination
  *   copy the tables            without triggers and foreign keys, and the results of
  *                              calls with an id
  *   set sequences, refresh materialized views, restore keys and triggers
  *   commit, write the new epoch, activate
  *
  * Everything lives in the job's context.  The sessions are closed with it,
- * which releases the locks and, before the commit, rolls back the target.
+ * which releases the locks and, before the commit, rolls back the destination.
  */
 #include "postgres.h"
 
@@ -38,12 +38,12 @@
 /* How often a change of the cluster is waited for: each time 0.2 s. */
 #define DEFINITION_ATTEMPTS 25
 
-/* How often old sessions on the target are ended, and how long each time (ms). */
+/* How often old sessions on the destination are ended, and how long each time (ms). */
 #define CLEAR_ATTEMPTS 3
 #define CLEAR_TIMEOUT 5000
 
 static void lock_next(RepairJob *job);
-static void clear_target(RepairJob *job, const PGresult *result);
+static void clear_destination(RepairJob *job, const PGresult *result);
 static void replay_next(RepairJob *job, const PGresult *result);
 static void copy_next(RepairJob *job);
 
@@ -65,7 +65,7 @@ check_placements(RepairJob *job)
 {
 	const ClusterMap *map = job->map;
 	bool		source_active = false;
-	bool		target_placed = false;
+	bool		destination_placed = false;
 
 	job->shard = plshard_cluster_shard_index(map, job->shard_id);
 	if (job->shard < 0)
@@ -73,12 +73,12 @@ check_placements(RepairJob *job)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("shard " INT64_FORMAT " does not exist", job->shard_id)));
 	job->source_node = plshard_cluster_node_index(map, job->source_name);
-	job->target_node = plshard_cluster_node_index(map, job->target_name);
-	if (job->source_node < 0 || job->target_node < 0)
+	job->destination_node = plshard_cluster_node_index(map, job->destination_name);
+	if (job->source_node < 0 || job->destination_node < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("node \"%s\" does not exist in cluster \"%s\"",
-						job->source_node < 0 ? job->source_name : job->target_name, map->name)));
+						job->source_node < 0 ? job->source_name : job->destination_name, map->name)));
 
 	for (int i = 0; i < map->shards[job->shard].nplacements; i++)
 	{
@@ -87,9 +87,9 @@ check_placements(RepairJob *job)
 
 		if (placement->node == job->source_node)
 			source_active = active;
-		if (placement->node == job->target_node)
+		if (placement->node == job->destination_node)
 		{
-			target_placed = true;
+			destination_placed = true;
 			job->superfluous = active;
 		}
 	}
@@ -99,21 +99,21 @@ check_placements(RepairJob *job)
 				 errmsg("node \"%s\" holds no active placement of shard " INT64_FORMAT,
 						job->source_name, job->shard_id),
 				 errhint("View plshard.placements shows which placements are active.")));
-	if (!target_placed)
+	if (!destination_placed)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("node \"%s\" holds no placement of shard " INT64_FORMAT,
-						job->target_name, job->shard_id)));
+						job->destination_name, job->shard_id)));
 	if (job->superfluous)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the placement of shard " INT64_FORMAT " on node \"%s\" is active already",
-						job->shard_id, job->target_name)));
+						job->shard_id, job->destination_name)));
 }
 
 /* ---- the locks ---- */
 
-/* The target has answered: take the locks. */
+/* The destination has answered: take the locks. */
 static void
 lock_placements(RepairJob *job, const PGresult *result)
 {
@@ -123,13 +123,13 @@ lock_placements(RepairJob *job, const PGresult *result)
 	lock_next(job);
 }
 
-/* Lets the writers go on, and locks again once the target has answered. */
+/* Lets the writers go on, and locks again once the destination has answered. */
 static void
 unlock_and_retry(RepairJob *job, const char *meanwhile)
 {
 	for (int i = 0; i < job->nlocks; i++)
 		plshard_session_close(job->locks[i]);
-	await(job, job->target, meanwhile, lock_placements);
+	await(job, job->destination, meanwhile, lock_placements);
 }
 
 static void
@@ -181,7 +181,7 @@ locked(RepairJob *job, const PGresult *result)
 			job->source = job->locks[i];
 	}
 	job->attempts = 0;
-	clear_target(job, NULL);
+	clear_destination(job, NULL);
 }
 
 static void
@@ -194,10 +194,10 @@ lock_next(RepairJob *job)
 	await(job, session, plshard_lock_shard_command(job->map, job->shard_id), locked);
 }
 
-/* ---- clearing the target ---- */
+/* ---- clearing the destination ---- */
 
 /*
- * Makes names on the target be found as calls and deploy find them.  search_path
+ * Makes names on the destination be found as calls and deploy find them.  search_path
  * is pg_catalog before.
  */
 static const char *
@@ -215,19 +215,19 @@ rebuild_schema(RepairJob *job, const PGresult *result)
 	{
 		if (++job->attempts < CLEAR_ATTEMPTS)
 		{
-			await(job, job->target, "ROLLBACK", clear_target);
+			await(job, job->destination, "ROLLBACK", clear_destination);
 			return;
 		}
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("shard " INT64_FORMAT " on node \"%s\" is still locked there",
-						job->shard_id, job->target_name),
+						job->shard_id, job->destination_name),
 				 errdetail("A session that could not be ended, or a prepared transaction, holds the shard's advisory lock."),
 				 errhint("Look at pg_locks and pg_prepared_xacts on that node.")));
 	}
 
 	job->commands = plshard_merge_enum_values(plshard_recorded_ddl(job->map));
-	await(job, job->target,
+	await(job, job->destination,
 		  psprintf("SET LOCAL lock_timeout = %d;"
 				   "DROP SCHEMA IF EXISTS " PLSHARD_SHARD_SCHEMA_FORMAT " CASCADE;"
 				   "DELETE FROM %s WHERE shard_id = " INT64_FORMAT ";"
@@ -243,9 +243,9 @@ rebuild_schema(RepairJob *job, const PGresult *result)
 }
 
 static void
-begin_target(RepairJob *job, const PGresult *result)
+begin_destination(RepairJob *job, const PGresult *result)
 {
-	await(job, job->target,
+	await(job, job->destination,
 		  psprintf("BEGIN READ WRITE; SELECT pg_try_advisory_xact_lock(" INT64_FORMAT ")",
 				   plshard_shard_lock_key(job->map, job->shard_id)),
 		  rebuild_schema);
@@ -256,11 +256,11 @@ begin_target(RepairJob *job, const PGresult *result)
  * that have given it up, or have gone.
  */
 static void
-clear_target(RepairJob *job, const PGresult *result)
+clear_destination(RepairJob *job, const PGresult *result)
 {
 	uint64		key = (uint64) plshard_shard_lock_key(job->map, job->shard_id);
 
-	await(job, job->target,
+	await(job, job->destination,
 		  psprintf("SELECT pg_terminate_backend(pid, %d) FROM (SELECT DISTINCT l.pid"
 				   " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
 				   " WHERE l.pid <> pg_backend_pid()"
@@ -272,7 +272,7 @@ clear_target(RepairJob *job, const PGresult *result)
 				   " OR l.locktype = 'relation' AND l.relation IN (SELECT oid FROM pg_class"
 				   " WHERE relnamespace = to_regnamespace('" PLSHARD_SHARD_SCHEMA_FORMAT "')))) s",
 				   CLEAR_TIMEOUT, (uint32) (key >> 32), (uint32) key, job->shard_id),
-		  begin_target);
+		  begin_destination);
 }
 
 /* ---- what there is, and is to be copied ---- */
@@ -308,7 +308,7 @@ relations_query(const RepairJob *job)
 }
 
 /*
- * The commands that must run on the target before and after the rows arrive:
+ * The commands that must run on the destination before and after the rows arrive:
  * foreign keys go and come back, and so do check constraints that old rows need
  * not meet (NOT VALID); triggers of users are switched off and on again; rows
  * that recorded commands have inserted go.
@@ -368,12 +368,12 @@ static void
 compare_relations(const RepairJob *job)
 {
 	const PGresult *source = job->source_relations;
-	const PGresult *target = job->target_relations;
+	const PGresult *destination = job->destination_relations;
 
 	for (int i = 0; i < PQntuples(source); i++)
 	{
 		const char *name = PQgetvalue(source, i, REL_NAME);
-		int			j = find_relation(target, name);
+		int			j = find_relation(destination, name);
 
 		if (j < 0)
 			ereport(ERROR,
@@ -381,19 +381,19 @@ compare_relations(const RepairJob *job)
 					 errmsg("relation %s on node \"%s\" was not made through plshard.deploy",
 							name, job->source_name),
 					 errdetail("The recorded commands do not create it, so it would be missing on node \"%s\".",
-							   job->target_name)));
-		if (strcmp(PQgetvalue(source, i, REL_KIND), PQgetvalue(target, j, REL_KIND)) != 0 ||
-			strcmp(PQgetvalue(source, i, REL_SHAPE), PQgetvalue(target, j, REL_SHAPE)) != 0)
+							   job->destination_name)));
+		if (strcmp(PQgetvalue(source, i, REL_KIND), PQgetvalue(destination, j, REL_KIND)) != 0 ||
+			strcmp(PQgetvalue(source, i, REL_SHAPE), PQgetvalue(destination, j, REL_SHAPE)) != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("relation %s on node \"%s\" was changed other than through plshard.deploy",
 							name, job->source_name),
 					 errdetail("It has the columns (%s); the recorded commands make (%s).",
-							   PQgetvalue(source, i, REL_SHAPE), PQgetvalue(target, j, REL_SHAPE))));
+							   PQgetvalue(source, i, REL_SHAPE), PQgetvalue(destination, j, REL_SHAPE))));
 	}
-	for (int j = 0; j < PQntuples(target); j++)
+	for (int j = 0; j < PQntuples(destination); j++)
 	{
-		const char *name = PQgetvalue(target, j, REL_NAME);
+		const char *name = PQgetvalue(destination, j, REL_NAME);
 
 		if (find_relation(source, name) < 0)
 			ereport(ERROR,
@@ -406,7 +406,7 @@ compare_relations(const RepairJob *job)
 /* ---- activation ---- */
 
 /*
- * The target has committed.  These round trips wait: they are short, and
+ * The destination has committed.  These round trips wait: they are short, and
  * writers of the shard wait for them.
  */
 static void
@@ -418,13 +418,13 @@ activate(RepairJob *job, const PGresult *result)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("node \"%s\" did not commit the repair of shard " INT64_FORMAT,
-						job->target_name, job->shard_id)));
+						job->destination_name, job->shard_id)));
 
 	for (int attempts = 0;; attempts++)
 	{
 		job->map = plshard_cluster_reload(job->server_oid);
 		check_placements(job);
-		switch (plshard_activate_at_new_epoch(job->map, job->shard_id, job->target_node,
+		switch (plshard_activate_at_new_epoch(job->map, job->shard_id, job->destination_node,
 											  job->seen_epoch, job->source,
 											  &job->raised_epoch, &message))
 		{
@@ -440,7 +440,7 @@ activate(RepairJob *job, const PGresult *result)
 				ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 errmsg("could not activate the placement of shard " INT64_FORMAT " on node \"%s\"",
-								job->shard_id, job->target_name),
+								job->shard_id, job->destination_name),
 						 errdetail_internal("%s", message)));
 		}
 	}
@@ -466,20 +466,20 @@ plshard_repair_end(RepairJob *job)
 
 /* A node of which everything has to be repaired may be on another server than before. */
 static void
-commit_target(RepairJob *job, const PGresult *result)
+commit_destination(RepairJob *job, const PGresult *result)
 {
 	bool		has_active = false;
 
 	for (int shard = 0; shard < job->map->nshards; shard++)
-		has_active |= plshard_has_active(job->map, shard, job->map->nodes[job->target_node].id);
-	await(job, job->target,
+		has_active |= plshard_has_active(job->map, shard, job->map->nodes[job->destination_node].id);
+	await(job, job->destination,
 		  has_active ? "COMMIT" : psprintf("%s; COMMIT", plshard_accept_server_command(job->map)),
 		  activate);
 }
 
 /* The result has one command for each sequence. */
 static void
-finish_target(RepairJob *job, const PGresult *sequences)
+finish_destination(RepairJob *job, const PGresult *sequences)
 {
 	StringInfoData sql;
 
@@ -494,7 +494,7 @@ finish_target(RepairJob *job, const PGresult *sequences)
 							 PQgetvalue(job->source_relations, i, REL_NAME));
 	}
 	appendStringInfoString(&sql, job->afterwards);
-	await(job, job->target, sql.data, commit_target);
+	await(job, job->destination, sql.data, commit_destination);
 }
 
 static void
@@ -513,9 +513,9 @@ read_sequences(RepairJob *job)
 							 sql.len > 0 ? " UNION ALL " : "", quote_literal_cstr(name), name);
 	}
 	if (sql.len > 0)
-		await(job, job->source, sql.data, finish_target);
+		await(job, job->source, sql.data, finish_destination);
 	else
-		finish_target(job, NULL);
+		finish_destination(job, NULL);
 }
 
 static void
@@ -538,7 +538,7 @@ copy_next(RepairJob *job)
 		const char *calls = plshard_calls_table(job->map);
 
 		job->copying_calls = true;
-		plshard_copy_begin(&job->copy, job->source, job->target,
+		plshard_copy_begin(&job->copy, job->source, job->destination,
 						   psprintf("(SELECT * FROM %s WHERE shard_id = " INT64_FORMAT ")",
 									calls, job->shard_id),
 						   calls);
@@ -546,7 +546,7 @@ copy_next(RepairJob *job)
 	}
 	name = psprintf("%s%s", PQgetvalue(relations, job->relation, REL_NAME),
 					PQgetvalue(relations, job->relation, REL_COLUMNS));
-	plshard_copy_begin(&job->copy, job->source, job->target, name, name);
+	plshard_copy_begin(&job->copy, job->source, job->destination, name, name);
 	job->relation++;
 }
 
@@ -561,25 +561,25 @@ prepare_tables(RepairJob *job, const PGresult *frame)
 {
 	job->afterwards = PQgetvalue(frame, 0, 1);
 	/* what recorded commands have deferred would be in the way of ALTER TABLE */
-	await(job, job->target,
+	await(job, job->destination,
 		  psprintf("SET CONSTRAINTS ALL IMMEDIATE; %s;\n%s",
 				   PQgetvalue(frame, 0, 0), path_command(job)),
 		  start_copying);
 }
 
 static void
-compare(RepairJob *job, const PGresult *target_relations)
+compare(RepairJob *job, const PGresult *destination_relations)
 {
-	job->target_relations = target_relations;
+	job->destination_relations = destination_relations;
 	compare_relations(job);
-	await(job, job->target, frame_query(job), prepare_tables);
+	await(job, job->destination, frame_query(job), prepare_tables);
 }
 
 static void
-read_target_relations(RepairJob *job, const PGresult *source_relations)
+read_destination_relations(RepairJob *job, const PGresult *source_relations)
 {
 	job->source_relations = source_relations;
-	await(job, job->target,
+	await(job, job->destination,
 		  psprintf("SET LOCAL search_path = pg_catalog; %s", relations_query(job)), compare);
 }
 
@@ -589,12 +589,12 @@ replay_next(RepairJob *job, const PGresult *result)
 	job->command = NULL;
 	if (job->commands == NIL)
 	{
-		await(job, job->source, relations_query(job), read_target_relations);
+		await(job, job->source, relations_query(job), read_destination_relations);
 		return;
 	}
 	job->command = linitial(job->commands);
 	job->commands = list_delete_first(job->commands);
-	await(job, job->target, job->command, replay_next);
+	await(job, job->destination, job->command, replay_next);
 }
 
 /* ---- from outside ---- */
@@ -613,8 +613,8 @@ plshard_repair_begin(RepairJob *job)
 	statements = plshard_node_schema(job->map, &nstatements);
 	for (int i = 0; i < nstatements; i++)
 		appendStringInfo(&sql, "%s;\n", statements[i]);
-	job->target = plshard_session_start(job->map, job->target_node);
-	await(job, job->target, sql.data, lock_placements);
+	job->destination = plshard_session_start(job->map, job->destination_node);
+	await(job, job->destination, sql.data, lock_placements);
 }
 
 static void
@@ -625,7 +625,7 @@ add_context(void *arg)
 	if (job->command != NULL)
 		errcontext("recorded command: %s", job->command);
 	errcontext("repair of shard " INT64_FORMAT " on node \"%s\" from node \"%s\"",
-			   job->shard_id, job->target_name, job->source_name);
+			   job->shard_id, job->destination_name, job->source_name);
 }
 
 /* True when there was something to do; false when a node must answer first. */
@@ -673,7 +673,7 @@ plshard_repair_sessions(RepairJob *job, NodeSession **sessions)
 	if (job->copying)
 	{
 		sessions[0] = job->copy.source;
-		sessions[1] = job->copy.target;
+		sessions[1] = job->copy.destination;
 		return 2;
 	}
 	sessions[0] = job->awaited;

@@ -21,10 +21,10 @@ typedef struct RepairJob
 	Oid			server_oid;
 	int64		shard_id;
 	const char *source_name;
-	const char *target_name;
+	const char *destination_name;
 
 	/* for the caller */
-	bool		reached;		/* the target has answered */
+	bool		reached;		/* the destination has answered */
 	bool		superfluous;	/* the placement turned out to be active already */
 	uint64		rows;			/* copied so far */
 
@@ -32,19 +32,19 @@ typedef struct RepairJob
 	ClusterMap *map;
 	int			shard;			/* indexes into the map */
 	int			source_node;
-	int			target_node;
+	int			destination_node;
 	int			attempts;		/* to find the placements unchanged */
 	int			nlocks;			/* sessions that hold the shard's lock, */
 	NodeSession **locks;		/* in placement order */
 	int64		seen_epoch;		/* the newest that a node knows */
 	int64		raised_epoch;	/* nodes may know it, the registry does not */
 	NodeSession *source;		/* one of locks */
-	NodeSession *target;
+	NodeSession *destination;
 	bool		holds_definition;	/* of the cluster, see change_lock.h */
 	List	   *commands;		/* recorded ones that are left to replay */
 	const char *command;		/* the one that is running */
 	const PGresult *source_relations;
-	const PGresult *target_relations;
+	const PGresult *destination_relations;
 	int			relation;		/* the one being copied */
 	bool		copying;
 	bool		copying_calls;	/* after all relations: plshard_node's table of calls */
@@ -57,7 +57,7 @@ typedef struct RepairJob
 
 /*
  * Begins, after looking whether it can be done.  Errors: 42704 unknown shard or
- * node; 55000 where the source holds no active placement, or the target none or
+ * node; 55000 where the source holds no active placement, or the destination none or
  * an active one.
  */
 extern void plshard_repair_begin(RepairJob *job);

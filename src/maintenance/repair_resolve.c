@@ -17,27 +17,27 @@
 #include "recovery/recover.h"
 #include "utils/builtins.h"
 
-/* How long a session on the target may take to end (ms). */
+/* How long a session on the destination may take to end (ms). */
 #define END_TIMEOUT 5000
 
 /* How long a transaction whose session lives is waited for (ms). */
 #define RESOLVE_TIMEOUT 5000
 
-/* Connects to all nodes that count, and the target. */
+/* Connects to all nodes that count, and the destination. */
 static RecoveryNode *
 connect(RepairJob *job, RecoveryNodes *nodes)
 {
-	int			target = plshard_cluster_node_index(nodes->map, job->target_name);
-	RecoveryNode *target_node;
+	int			index = plshard_cluster_node_index(nodes->map, job->destination_name);
+	RecoveryNode *destination;
 	Bitmapset  *needed;
 
-	if (target < 0)
+	if (index < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("node \"%s\" does not exist in cluster \"%s\"", job->target_name,
+				 errmsg("node \"%s\" does not exist in cluster \"%s\"", job->destination_name,
 						nodes->map->name)));
-	target_node = plshard_recovery_node(nodes, nodes->map->nodes[target].id);
-	needed = bms_add_member(bms_copy(nodes->current), target_node->id);
+	destination = plshard_recovery_node(nodes, nodes->map->nodes[index].id);
+	needed = bms_add_member(bms_copy(nodes->current), destination->id);
 	plshard_recovery_connect(nodes, needed);
 	for (int i = 0; i < nodes->n; i++)
 	{
@@ -48,16 +48,16 @@ connect(RepairJob *job, RecoveryNodes *nodes)
 		ereport(ERROR,
 				(errcode(node->sqlstate),
 				 errmsg_internal("%s", node->message),
-				 node == target_node ? 0 :
+				 node == destination ? 0 :
 				 errhint("A node with active placements may know of transactions in doubt. Start that node, or let a write to one of its shards take it out of the cluster; then repair again.")));
 	}
 	job->reached = true;
-	return target_node;
+	return destination;
 }
 
-/* Resolves what names the target, on nodes that count. */
+/* Resolves what names the destination, on nodes that count. */
 static void
-resolve_naming(RecoveryNodes *nodes, const RecoveryNode *target)
+resolve_naming(RecoveryNodes *nodes, const RecoveryNode *destination)
 {
 	List	   *naming = NIL;
 	char	   *message;
@@ -67,7 +67,7 @@ resolve_naming(RecoveryNodes *nodes, const RecoveryNode *target)
 	{
 		PreparedPart *part = lfirst(lc);
 
-		if (bms_is_member(target->id, part->gid.participants) &&
+		if (bms_is_member(destination->id, part->gid.participants) &&
 			bms_is_member(part->node->id, nodes->current))
 			naming = lappend(naming, part);
 	}
@@ -75,14 +75,14 @@ resolve_naming(RecoveryNodes *nodes, const RecoveryNode *target)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("a transaction in doubt that has written on node \"%s\" cannot be resolved now",
-						target->name),
+						destination->name),
 				 errdetail_internal("%s", message),
 				 errhint("View plshard.in_doubt shows it.")));
 }
 
-/* The lock keys of the shards that have a placement on the target, as an SQL array. */
+/* The lock keys of the shards that have a placement on the destination, as an SQL array. */
 static char *
-shard_keys(const ClusterMap *map, const char *target_name)
+shard_keys(const ClusterMap *map, const char *destination_name)
 {
 	StringInfoData keys;
 
@@ -91,7 +91,7 @@ shard_keys(const ClusterMap *map, const char *target_name)
 	{
 		for (int i = 0; i < map->shards[shard].nplacements; i++)
 		{
-			if (strcmp(map->nodes[plshard_placement(map, shard, i)->node].name, target_name) == 0)
+			if (strcmp(map->nodes[plshard_placement(map, shard, i)->node].name, destination_name) == 0)
 				appendStringInfo(&keys, "%s" INT64_FORMAT, keys.len > 0 ? "," : "",
 								 plshard_shard_lock_key(map, map->shards[shard].id));
 		}
@@ -101,38 +101,38 @@ shard_keys(const ClusterMap *map, const char *target_name)
 
 /* Ends the sessions that are at work on placements there, which do not count. */
 static void
-end_sessions(RecoveryNodes *nodes, RecoveryNode *target)
+end_sessions(RecoveryNodes *nodes, RecoveryNode *destination)
 {
 	const PGresult *result;
 
-	result = plshard_recovery_ask(nodes, target,
+	result = plshard_recovery_ask(nodes, destination,
 								  psprintf("SELECT pg_terminate_backend(pid, %d) FROM (SELECT DISTINCT l.pid"
 										   " FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1"
 										   " AND l.pid <> pg_backend_pid() AND l.database ="
 										   " (SELECT oid FROM pg_database WHERE datname = current_database())"
 										   " AND l.classid::bigint << 32 | l.objid::bigint = ANY (%s)) s",
-										   END_TIMEOUT, shard_keys(nodes->map, target->name)));
+										   END_TIMEOUT, shard_keys(nodes->map, destination->name)));
 	if (result == NULL)
 		ereport(ERROR,
-				(errcode(target->sqlstate),
-				 errmsg_internal("%s", target->message)));
-	plshard_session_check(target->session, result);
+				(errcode(destination->sqlstate),
+				 errmsg_internal("%s", destination->message)));
+	plshard_session_check(destination->session, result);
 }
 
 static void
-roll_back_rest(RecoveryNodes *nodes, const RecoveryNode *target)
+roll_back_rest(RecoveryNodes *nodes, const RecoveryNode *destination)
 {
 	ListCell   *lc;
 
 	foreach(lc, plshard_prepared_parts(nodes))
 	{
 		const PreparedPart *part = lfirst(lc);
-		char	   *why = part->node == target ? plshard_roll_back_part(nodes, part) : NULL;
+		char	   *why = part->node == destination ? plshard_roll_back_part(nodes, part) : NULL;
 
 		if (why != NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("a prepared transaction on node \"%s\" cannot be rolled back", target->name),
+					 errmsg("a prepared transaction on node \"%s\" cannot be rolled back", destination->name),
 					 errdetail_internal("%s", why)));
 	}
 }
@@ -141,16 +141,16 @@ void
 plshard_repair_resolve(RepairJob *job)
 {
 	RecoveryNodes *nodes = plshard_recovery_nodes(plshard_cluster_reload(job->server_oid));
-	RecoveryNode *target = connect(job, nodes);
+	RecoveryNode *destination = connect(job, nodes);
 
-	resolve_naming(nodes, target);
+	resolve_naming(nodes, destination);
 	plshard_recovery_reload(nodes);
-	if (!bms_is_member(target->id, nodes->current))
+	if (!bms_is_member(destination->id, nodes->current))
 	{
-		end_sessions(nodes, target);
+		end_sessions(nodes, destination);
 		/* what they have prepared elsewhere meanwhile */
-		resolve_naming(nodes, target);
-		roll_back_rest(nodes, target);
+		resolve_naming(nodes, destination);
+		roll_back_rest(nodes, destination);
 	}
 	plshard_recovery_close(nodes);
 }

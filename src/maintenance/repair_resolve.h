@@ -9,11 +9,11 @@
 #include "maintenance/repair_job.h"
 
 /*
- * Resolves every transaction in doubt that names the job's target.  Where the target
+ * Resolves every transaction in doubt that names the job's destination.  Where the destination
  * is out of the cluster as a whole, then ends the sessions that are still at work on
  * placements there, and rolls back what is left prepared.
  *
- * Errors: 08xxx where a node that counts, or the target, cannot be asked; 55000 where
+ * Errors: 08xxx where a node that counts, or the destination, cannot be asked; 55000 where
  * a transaction cannot be resolved now.
  */
 extern void plshard_repair_resolve(RepairJob *job);
