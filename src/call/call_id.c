@@ -15,19 +15,14 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "base/settings.h"
 #include "call/call_id.h"
 #include "catalog/pg_type_d.h"
 #include "cluster/node_schema.h"
-#include "common/cryptohash.h"
 #include "connection/pipeline.h"
 #include "connection/session.h"
-#include "language/route.h"
 #include "lib/stringinfo.h"
 #include "libpq/pqformat.h"
 #include "mb/pg_wchar.h"
-#include "nodes/nodeFuncs.h"
-#include "optimizer/optimizer.h"
 #include "port/pg_bswap.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -119,9 +114,8 @@ throw_other_arguments(const CallId *call_id)
 			 errhint("Give each call of a function an id of its own; repeat a call with the same arguments.")));
 }
 
-/* Arguments may lead to another shard, where nothing is known of the first call. */
-static void
-note_use(const CallId *call_id)
+void
+plshard_note_call_id(const CallId *call_id)
 {
 	MemoryContext old;
 	UsedId	   *used;
@@ -143,182 +137,6 @@ note_use(const CallId *call_id)
 	used->level = GetCurrentTransactionNestLevel();
 	used->next = used_ids;
 	used_ids = used;
-}
-
-/* ---- can a repetition go elsewhere? ---- */
-
-static bool exprs_vary(const PlshardFunction *function, const ExprList *list);
-
-static bool
-value_varies(const PlshardFunction *function, int value)
-{
-	return value >= function->nargs &&
-		exprs_vary(function, function->lets[value - function->nargs].expr);
-}
-
-/* Finds values of LETs that vary. */
-static bool
-names_varying_value(Node *node, void *arg)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN)
-		return value_varies(arg, ((Param *) node)->paramid - 1);
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, names_varying_value, arg, 0);
-	return expression_tree_walker(node, names_varying_value, arg);
-}
-
-static bool
-node_varies(const PlshardFunction *function, Node *node)
-{
-	return contain_volatile_functions(node) ||
-		names_varying_value(node, unconstify(PlshardFunction *, function));
-}
-
-/* True where expressions may have another value when they are evaluated again. */
-static bool
-exprs_vary(const PlshardFunction *function, const ExprList *list)
-{
-	if (list == NULL)
-		return false;
-	if (list->plan != NULL)
-	{
-		ListCell   *source;
-
-		foreach(source, SPI_plan_get_plan_sources(list->plan))
-		{
-			ListCell   *query;
-
-			foreach(query, ((CachedPlanSource *) lfirst(source))->query_list)
-			{
-				if (node_varies(function, lfirst(query)))
-					return true;
-			}
-		}
-		return false;
-	}
-	for (int i = 0; i < list->nexprs; i++)
-	{
-		const LocalExpr *expr = &list->exprs[i];
-
-		if (expr->value >= 0 ? value_varies(function, expr->value) :
-			node_varies(function, expr->cached->expr))
-			return true;
-	}
-	return false;
-}
-
-static bool
-route_varies(const PlshardFunction *function)
-{
-	if (exprs_vary(function, function->keys) ||
-		(function->destination != NULL && exprs_vary(function, function->destination->expr)))
-		return true;
-	for (int i = 0; i < function->nsplits; i++)
-	{
-		if (value_varies(function, function->splits[i].value))
-			return true;
-	}
-	return false;
-}
-
-static void
-check_repeatable(const PlshardCall *call)
-{
-	const PlshardFunction *function = call->function;
-
-	if (plshard_is_static(call->map))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("calls on static clusters cannot have an id"),
-				 errdetail("Nothing is kept on the nodes of cluster \"%s\".", call->map->name)));
-	if (plshard_run_on(function, call->map) == RUN_ON_ANY && call->map->nshards > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("calls with RUN ON ANY cannot have an id"),
-				 errdetail("A repetition might go to another shard.")));
-	if (route_varies(function))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("calls of %s cannot have an id", function->signature),
-				 errdetail("It finds its shards by a volatile function, so a repetition might go to another one."),
-				 errhint("Pass such values as arguments.")));
-}
-
-/* ---- the id of a call ---- */
-
-static void
-add_bytes(StringInfo bytes, const char *data, int length)
-{
-	appendBinaryStringInfo(bytes, (const char *) &(uint32) {pg_hton32((uint32) length)},
-						   sizeof(uint32));
-	if (length > 0)
-		appendBinaryStringInfo(bytes, data, length);
-}
-
-/*
- * The digest of all arguments, as the nodes would be sent them: the same on every
- * front.  LETs are left out: they may be computed anew.
- */
-static void
-digest_arguments(PlshardCall *call, uint8 *digest)
-{
-	PlshardFunction *function = call->function;
-	int			n = function->nargs;
-	const char **values = palloc((n + 1) * sizeof(char *));
-	int		   *lengths = palloc((n + 1) * sizeof(int));
-	int		   *formats = palloc((n + 1) * sizeof(int));
-	StringInfoData bytes;
-	pg_cryptohash_ctx *hash;
-
-	if (function->arg_encoders == NULL)
-	{
-		ParamEncoder *encoders = MemoryContextAllocZero(function->context,
-														(n + 1) * sizeof(ParamEncoder));
-
-		for (int i = 0; i < n; i++)
-			plshard_init_encoder(&encoders[i], function->values[i].type, function->context);
-		function->arg_encoders = encoders;
-	}
-	plshard_encode_params(function->arg_encoders, n, call->values, false, values, lengths, formats);
-
-	initStringInfo(&bytes);
-	if (function->name == NULL)
-		add_bytes(&bytes, function->source, strlen(function->source));	/* a DO */
-	for (int i = 0; i < n; i++)
-	{
-		int			length = values[i] == NULL ? -1 : formats[i] == 1 ? lengths[i] : strlen(values[i]);
-
-		add_bytes(&bytes, values[i], length);
-	}
-	hash = pg_cryptohash_create(PG_SHA256);
-	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
-		pg_cryptohash_update(hash, (const uint8 *) bytes.data, bytes.len) < 0 ||
-		pg_cryptohash_final(hash, digest, PG_SHA256_DIGEST_LENGTH) < 0)
-		elog(ERROR, "could not compute a digest: %s", pg_cryptohash_error(hash));
-	pg_cryptohash_free(hash);
-}
-
-CallId *
-plshard_call_id(PlshardCall *call)
-{
-	CallId	   *call_id;
-
-	if (plshard_call_id_setting[0] == '\0' || !call->function->is_write)
-		return NULL;
-	check_repeatable(call);
-	call_id = palloc0(sizeof(CallId));
-	call_id->id = pstrdup(plshard_call_id_setting);
-	call_id->function = call->function->qualified_signature;
-	call_id->name = call->function->signature;
-	digest_arguments(call, call_id->arguments);
-	call_id->now = GetCurrentTimestamp();
-	call_id->expires = TimestampTzPlusMilliseconds(call_id->now,
-												   call->map->options.call_id_lifetime * INT64CONST(1000));
-	call_id->records = palloc0((call->ntargets + 1) * sizeof(StringInfo));
-	note_use(call_id);
-	return call_id;
 }
 
 /* ---- statements ---- */
@@ -389,6 +207,15 @@ plshard_send_call_record(const Execution *e, Task *task)
 /* ---- records ---- */
 
 void
+plshard_add_field(StringInfo bytes, const char *data, int length)
+{
+	appendBinaryStringInfo(bytes, (const char *) &(uint32) {pg_hton32((uint32) length)},
+						   sizeof(uint32));
+	if (length > 0)
+		appendBinaryStringInfo(bytes, data, length);
+}
+
+void
 plshard_make_call_record(const Execution *e, const Task *task)
 {
 	const PGresult *result = task->result;
@@ -399,7 +226,7 @@ plshard_make_call_record(const Execution *e, const Task *task)
 	pq_sendint32(record, PQnfields(result));
 	for (int i = 0; i < PQnfields(result); i++)
 	{
-		add_bytes(record, PQfname(result, i), strlen(PQfname(result, i)));
+		plshard_add_field(record, PQfname(result, i), strlen(PQfname(result, i)));
 		pq_sendint32(record, PQftype(result, i));
 		pq_sendint32(record, PQfmod(result, i));
 		pq_sendint32(record, PQfformat(result, i));
@@ -408,7 +235,7 @@ plshard_make_call_record(const Execution *e, const Task *task)
 	for (int row = 0; row < PQntuples(result) && record->len <= MAX_RECORD; row++)
 	{
 		for (int i = 0; i < PQnfields(result) && record->len <= MAX_RECORD; i++)
-			add_bytes(record, PQgetvalue(result, row, i),
+			plshard_add_field(record, PQgetvalue(result, row, i),
 					  PQgetisnull(result, row, i) ? -1 : PQgetlength(result, row, i));
 	}
 	if (record->len > MAX_RECORD)

@@ -11,7 +11,7 @@
 #include "call/task.h"
 #include "common/sha2.h"
 #include "datatype/timestamp.h"
-#include "language/function.h"
+#include "lib/stringinfo.h"
 
 /* A call's id, as long as the call. */
 typedef struct CallId
@@ -29,12 +29,14 @@ typedef struct CallId
 extern void plshard_call_id_init(void);
 
 /*
- * The id of a call that has been prepared (plshard_prepare_call), in the current
- * memory context; NULL where it is a read, or no id is set.  Errors: 0A000 where the
- * cluster is static, or a repetition may go to other shards; 22023 where this
- * transaction has called the function with other arguments under this id.
+ * The current transaction calls a function under an id.  Errors: 22023 where it has called it
+ * with other arguments under this id: they may lead to another shard, which knows nothing of
+ * the first call.
  */
-extern CallId *plshard_call_id(PlshardCall *call);
+extern void plshard_note_call_id(const CallId *call_id);
+
+/* Appends a field: its length (-1 for NULL) as four bytes, then its bytes. */
+extern void plshard_add_field(StringInfo bytes, const char *data, int length);
 
 /*
  * In front of the call, behind the locks: is there a result already?  If so the node

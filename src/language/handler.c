@@ -7,8 +7,8 @@
  */
 #include "postgres.h"
 
-#include "call/call_id.h"
 #include "language/call.h"
+#include "language/call_identity.h"
 #include "language/compile.h"
 #include "language/funccache.h"
 #include "language/reduce.h"
