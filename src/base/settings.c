@@ -10,6 +10,7 @@
 
 #include "base/inject.h"
 #include "base/settings.h"
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 bool		plshard_log_remote_commands = false;
@@ -20,6 +21,7 @@ int			plshard_recovery_interval = 10000;
 int			plshard_deadlock_timeout = 1000;
 bool		plshard_compare_results = true;
 char	   *plshard_call_id_setting = NULL;
+bool		plshard_is_preloaded = false;
 
 static bool
 check_call_id(char **value, void **extra, GucSource source)
@@ -33,6 +35,8 @@ check_call_id(char **value, void **extra, GucSource source)
 void
 plshard_settings_init(void)
 {
+	plshard_is_preloaded = process_shared_preload_libraries_in_progress;
+
 	DefineCustomBoolVariable("plshard.log_remote_commands",
 							 "Shows every command that is sent to a node as a NOTICE.",
 							 NULL,

@@ -20,6 +20,10 @@ extern int	plshard_deadlock_timeout;	/* plshard.deadlock_timeout, in ms */
 extern bool plshard_compare_results;	/* plshard.compare_results */
 extern char *plshard_call_id_setting;	/* plshard.call_id */
 
+/* True if the library was loaded by shared_preload_libraries. */
+extern bool plshard_is_preloaded;
+
+/* Defines the GUCs; called once, by _PG_init, before all that reads one. */
 extern void plshard_settings_init(void);
 
 #endif							/* PLSHARD_SETTINGS_H */

@@ -7,17 +7,14 @@
  */
 #include "postgres.h"
 
-#include "language/call.h"
-#include "language/funccache.h"
-#include "maintenance/cluster_admin.h"
-
-#include <ctype.h>
-
 #include "access/htup_details.h"
+#include "base/arguments.h"
 #include "catalog/pg_type.h"
 #include "commands/proclang.h"
 #include "executor/executor.h"
 #include "funcapi.h"
+#include "language/call.h"
+#include "language/funccache.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -29,6 +26,9 @@
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
+
+#include <ctype.h>
+
 
 #define EXPLAIN_COLUMNS 4
 

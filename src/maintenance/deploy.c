@@ -8,8 +8,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/arguments.h"
 #include "call/execute.h"
 #include "call/node_values.h"
+#include "cluster/catalog_query.h"
 #include "language/lint.h"
 #include "maintenance/cluster_admin.h"
 #include "maintenance/deploy.h"

@@ -8,10 +8,12 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "base/arguments.h"
 #include "base/compat.h"
 #include "catalog/catalog.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
+#include "cluster/catalog_query.h"
 #include "cluster/shard_hash.h"
 #include "executor/spi.h"
 #include "maintenance/cluster_admin.h"

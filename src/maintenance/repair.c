@@ -11,12 +11,13 @@
  */
 #include "postgres.h"
 
+#include "base/arguments.h"
 #include "base/compat.h"
 #include "base/guard.h"
+#include "cluster/catalog_query.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
-#include "maintenance/cluster_admin.h"
 #include "maintenance/repair_job.h"
 #include "maintenance/repair_resolve.h"
 #include "miscadmin.h"

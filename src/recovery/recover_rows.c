@@ -16,8 +16,8 @@
  */
 #include "postgres.h"
 
+#include "cluster/catalog_query.h"
 #include "lib/stringinfo.h"
-#include "maintenance/cluster_admin.h"
 #include "recovery/in_doubt.h"
 #include "recovery/recover.h"
 #include "recovery/recover_rows.h"

@@ -43,8 +43,6 @@
 /* When the launcher is started again after an error (s). */
 #define RESTART_AFTER 10
 
-bool		plshard_is_preloaded = false;
-
 PGDLLEXPORT void plshard_recovery_launcher_main(Datum arg);
 PGDLLEXPORT void plshard_recovery_main(Datum arg);
 
@@ -288,10 +286,7 @@ plshard_recovery_worker_init(void)
 {
 	BackgroundWorker worker;
 
-	if (!process_shared_preload_libraries_in_progress)
-		return;
-	plshard_is_preloaded = true;
-	if (IsBinaryUpgrade)
+	if (!plshard_is_preloaded || IsBinaryUpgrade)
 		return;
 
 	memset(&worker, 0, sizeof(worker));

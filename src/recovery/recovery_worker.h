@@ -10,10 +10,7 @@
 
 #include "postgres.h"
 
-/* Was the library loaded at server start? */
-extern bool plshard_is_preloaded;
-
-/* Called by _PG_init: registers the worker, if this is the server's start. */
+/* Called by _PG_init, after plshard_settings_init: registers the worker at the server's start. */
 extern void plshard_recovery_worker_init(void);
 
 #endif							/* PLSHARD_RECOVERY_WORKER_H */

@@ -9,9 +9,9 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "cluster/catalog_query.h"
 #include "cluster/gid.h"
 #include "lib/stringinfo.h"
-#include "maintenance/cluster_admin.h"
 #include "transaction/front_decision.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
