@@ -19,7 +19,7 @@
 #include "catalog/pg_type_d.h"
 #include "cluster/node_schema.h"
 #include "connection/pipeline.h"
-#include "connection/session.h"
+#include "connection/admin_connection.h"
 #include "lib/stringinfo.h"
 #include "libpq/pqformat.h"
 #include "mb/pg_wchar.h"

@@ -21,7 +21,7 @@
 #include "connection/node_settings.h"
 #include "connection/pump.h"
 #include "connection/remote_error.h"
-#include "connection/session.h"
+#include "connection/admin_connection.h"
 #include "language/query.h"
 #include "miscadmin.h"
 #include "transaction/remote_xact.h"

@@ -19,7 +19,7 @@
 #include "cluster/node_schema.h"
 #include "connection/health.h"
 #include "connection/remote_error.h"
-#include "connection/session.h"
+#include "connection/admin_connection.h"
 #include "miscadmin.h"
 #include "registry/registry.h"
 #include "transaction/remote_xact.h"
@@ -520,13 +520,13 @@ try_write(Execution *e)
 static int64
 epoch_of_node(const ClusterMap *map, int node)
 {
-	NodeSession *session = plshard_session_open(map, node);
-	PGresult   *result = plshard_session_query(session,
-											   psprintf("SELECT last_value FROM %s",
+	AdminConnection *conn = plshard_admin_open(map, node);
+	PGresult   *result = plshard_admin_query(conn,
+											 psprintf("SELECT last_value FROM %s",
 														plshard_epoch_sequence(map)), 0, NULL);
 	int64		epoch = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
 
-	plshard_session_close(session);
+	plshard_admin_close(conn);
 	return epoch;
 }
 

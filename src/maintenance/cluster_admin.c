@@ -15,7 +15,7 @@
 #include "cluster/catalog_query.h"
 #include "cluster/conninfo.h"
 #include "cluster/node_schema.h"
-#include "connection/session.h"
+#include "connection/admin_connection.h"
 #include "executor/spi.h"
 #include "maintenance/change_lock.h"
 #include "maintenance/cluster_admin.h"
@@ -226,11 +226,11 @@ static void
 inspect_node(const ClusterMap *map, int node)
 {
 	const char *params[5];
-	NodeSession *session = plshard_session_open(map, node);
+	AdminConnection *conn = plshard_admin_open(map, node);
 	PGresult   *result;
 	char	   *same;
 
-	result = plshard_session_query(session,
+	result = plshard_admin_query(conn,
 								   "SELECT pg_catalog.current_setting('server_version_num'),"
 								   " pg_catalog.current_setting('server_version'),"
 								   " pg_catalog.pg_is_in_recovery(),"
@@ -288,7 +288,7 @@ inspect_node(const ClusterMap *map, int node)
 	params[3] = params[4] = NULL;
 	if (*PQgetvalue(result, 0, 7) == 't')
 	{
-		result = plshard_session_query(session,
+		result = plshard_admin_query(conn,
 									   "SELECT s.system_identifier, c.timeline_id"
 									   " FROM pg_catalog.pg_control_system() s,"
 									   " pg_catalog.pg_control_checkpoint() c",
@@ -312,7 +312,7 @@ inspect_node(const ClusterMap *map, int node)
 								 " WHERE cluster_id = $1::uuid"
 								 " AND node_id = $2::int4",
 								 5, params);
-	plshard_session_close(session);
+	plshard_admin_close(conn);
 }
 
 Datum
@@ -367,15 +367,15 @@ plshard_accept_node(PG_FUNCTION_ARGS)
 {
 	ClusterMap *map;
 	int			node;
-	NodeSession *session;
+	AdminConnection *conn;
 
 	plshard_refuse_nulls(fcinfo);
 	map = plshard_begin_change(NameStr(*PG_GETARG_NAME(0)));
 	node = find_node(map, NameStr(*PG_GETARG_NAME(1)));
 	inspect_node(map, node);
-	session = plshard_session_open(map, node);
-	(void) plshard_session_query(session, plshard_accept_server_command(map), 0, NULL);
-	plshard_session_close(session);
+	conn = plshard_admin_open(map, node);
+	(void) plshard_admin_query(conn, plshard_accept_server_command(map), 0, NULL);
+	plshard_admin_close(conn);
 	PG_RETURN_VOID();
 }
 

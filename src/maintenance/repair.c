@@ -1,7 +1,7 @@
 /*
  * repair.c
  *
- * plshard.repair and plshard.repair_cluster.  They work on sessions of their
+ * plshard.repair and plshard.repair_cluster.  They work on connections of their
  * own, outside the caller's transaction: what is repaired stays so, whatever
  * becomes of the caller.
  *
@@ -244,23 +244,23 @@ turn_entries(RepairList *list)
 static void
 run_list(RepairList *list)
 {
-	NodeSession **sessions = palloc((2 * list->nentries + 1) * sizeof(NodeSession *));
+	AdminConnection **conns = palloc((2 * list->nentries + 1) * sizeof(AdminConnection *));
 
 	for (;;)
 	{
-		int			nsessions = 0;
+		int			nconns = 0;
 
 		if (turn_entries(list))
 			continue;			/* a destination has become free */
 		for (int i = 0; i < list->nentries; i++)
 		{
 			if (list->entries[i].state == ENTRY_RUNNING)
-				nsessions += plshard_repair_sessions(list->entries[i].job,
-													 sessions + nsessions);
+				nconns += plshard_repair_connections(list->entries[i].job,
+													 conns + nconns);
 		}
-		if (nsessions == 0)
+		if (nconns == 0)
 			break;
-		plshard_session_wait(sessions, nsessions);
+		plshard_admin_wait(conns, nconns);
 	}
 }
 

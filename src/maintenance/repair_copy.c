@@ -1,7 +1,7 @@
 /*
  * repair_copy.c
  *
- * Streams one table from a node to another: COPY TO on one session is fed into
+ * Streams one table from a node to another: COPY TO on one connection is fed into
  * COPY FROM on the other.  Nothing is read from the source while the destination
  * cannot take more, so memory is bounded by the longest row.  Rows are held in
  * libpq's malloc'ed buffers, and never across a throw.
@@ -17,30 +17,30 @@
 #define TURN_SIZE (1024 * 1024)
 
 void
-plshard_copy_begin(TableCopy *copy, NodeSession *source, NodeSession *destination,
+plshard_copy_begin(TableCopy *copy, AdminConnection *source, AdminConnection *destination,
 				   const char *from, const char *into)
 {
 	memset(copy, 0, sizeof(*copy));
 	copy->source = source;
 	copy->destination = destination;
-	plshard_session_send(source, psprintf("COPY %s TO STDOUT", from));
-	plshard_session_send(destination, psprintf("COPY %s FROM STDIN", into));
+	plshard_admin_send(source, psprintf("COPY %s TO STDOUT", from));
+	plshard_admin_send(destination, psprintf("COPY %s FROM STDIN", into));
 }
 
-/* Polls both sessions; true when both have answered what was sent to them. */
+/* Polls both connections; true when both have answered what was sent to them. */
 static bool
 poll_both(TableCopy *copy, PGresult **destination_result)
 {
 	PGresult   *result;
 
-	if (!copy->source_done && plshard_session_poll(copy->source, &result))
+	if (!copy->source_done && plshard_admin_poll(copy->source, &result))
 	{
-		plshard_session_check(copy->source, result);
+		plshard_admin_check(copy->source, result);
 		copy->source_done = true;
 	}
-	if (!copy->destination_done && plshard_session_poll(copy->destination, destination_result))
+	if (!copy->destination_done && plshard_admin_poll(copy->destination, destination_result))
 	{
-		plshard_session_check(copy->destination, *destination_result);
+		plshard_admin_check(copy->destination, *destination_result);
 		copy->destination_done = true;
 	}
 	return copy->source_done && copy->destination_done;
@@ -50,7 +50,7 @@ poll_both(TableCopy *copy, PGresult **destination_result)
 static bool
 pass_on(TableCopy *copy, char *row, int length)
 {
-	int			put = PQputCopyData(copy->destination->conn, row, length);
+	int			put = PQputCopyData(copy->destination->pg, row, length);
 
 	PQfreemem(row);
 	copy->unflushed += length;
@@ -61,10 +61,10 @@ pass_on(TableCopy *copy, char *row, int length)
 static bool
 destination_takes_more(TableCopy *copy)
 {
-	int			unsent = PQflush(copy->destination->conn);
+	int			unsent = PQflush(copy->destination->pg);
 
 	if (unsent < 0)
-		plshard_session_lost(copy->destination);
+		plshard_admin_lost(copy->destination);
 	if (unsent == 0)
 		copy->unflushed = 0;
 	return unsent == 0;
@@ -74,16 +74,16 @@ destination_takes_more(TableCopy *copy)
 static bool
 stream(TableCopy *copy)
 {
-	NodeSession *source = copy->source;
-	NodeSession *destination = copy->destination;
+	AdminConnection *source = copy->source;
+	AdminConnection *destination = copy->destination;
 	size_t		moved = 0;
 
-	plshard_session_check_silence(source);
-	plshard_session_check_silence(destination);
-	if ((destination->ready & WL_SOCKET_READABLE) && !PQconsumeInput(destination->conn))
-		plshard_session_lost(destination);
-	if ((source->ready & WL_SOCKET_READABLE) && !PQconsumeInput(source->conn))
-		plshard_session_lost(source);
+	plshard_admin_check_silence(source);
+	plshard_admin_check_silence(destination);
+	if ((destination->ready & WL_SOCKET_READABLE) && !PQconsumeInput(destination->pg))
+		plshard_admin_lost(destination);
+	if ((source->ready & WL_SOCKET_READABLE) && !PQconsumeInput(source->pg))
+		plshard_admin_lost(source);
 	source->ready = destination->ready = 0;
 
 	/* wait for read on the destination, too: it may tell that it goes away */
@@ -98,11 +98,11 @@ stream(TableCopy *copy)
 			return false;
 		if (moved >= TURN_SIZE)
 			return false;
-		length = PQgetCopyData(source->conn, &row, true);
+		length = PQgetCopyData(source->pg, &row, true);
 		if (length > 0)
 		{
 			if (!pass_on(copy, row, length))
-				plshard_session_lost(destination);
+				plshard_admin_lost(destination);
 			moved += length;
 		}
 		else if (length == 0)
@@ -137,20 +137,20 @@ plshard_copy_turn(TableCopy *copy)
 		copy->state = COPY_ENDING;
 		copy->source_done = false;
 		copy->destination_done = false;
-		plshard_session_copied(copy->source);
+		plshard_admin_copied(copy->source);
 	}
 	if (!copy->source_done)
 	{
-		if (!plshard_session_poll(copy->source, &result))
+		if (!plshard_admin_poll(copy->source, &result))
 		{
 			copy->destination->events = 0;
 			return false;
 		}
-		plshard_session_check(copy->source, result);
+		plshard_admin_check(copy->source, result);
 		copy->source_done = true;
-		if (PQputCopyEnd(copy->destination->conn, NULL) != 1)
-			plshard_session_lost(copy->destination);
-		plshard_session_copied(copy->destination);
+		if (PQputCopyEnd(copy->destination->pg, NULL) != 1)
+			plshard_admin_lost(copy->destination);
+		plshard_admin_copied(copy->destination);
 	}
 	if (!poll_both(copy, &result))
 		return false;

@@ -6,7 +6,7 @@
 #ifndef PLSHARD_REPAIR_COPY_H
 #define PLSHARD_REPAIR_COPY_H
 
-#include "connection/session.h"
+#include "connection/admin_connection.h"
 
 typedef enum CopyState
 {
@@ -17,8 +17,8 @@ typedef enum CopyState
 
 typedef struct TableCopy
 {
-	NodeSession *source;
-	NodeSession *destination;
+	AdminConnection *source;
+	AdminConnection *destination;
 	CopyState	state;
 	bool		source_done;	/* of starting, or of ending */
 	bool		destination_done;
@@ -27,16 +27,16 @@ typedef struct TableCopy
 } TableCopy;
 
 /*
- * Begins to copy rows, in the transactions that the sessions are in: "from" and
+ * Begins to copy rows, in the transactions that the connections are in: "from" and
  * "into" are what COPY TO and COPY FROM are to name, a table with its columns or, to
  * copy from, a query in parentheses.
  */
-extern void plshard_copy_begin(TableCopy *copy, NodeSession *source, NodeSession *destination,
+extern void plshard_copy_begin(TableCopy *copy, AdminConnection *source, AdminConnection *destination,
 							   const char *from, const char *into);
 
 /*
  * Moves what can be moved without waiting, holding at most one row and a small
- * buffer; true when the table is copied.  Otherwise the sessions' events say
+ * buffer; true when the table is copied.  Otherwise the connections' events say
  * what to wait for.  Throws either node's error.
  */
 extern bool plshard_copy_turn(TableCopy *copy);

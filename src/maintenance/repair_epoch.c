@@ -11,7 +11,7 @@
  * it waits there, later it is refused.  So no write is missed if the lock
  * outlives the telling; a source that has restarted has lost it.
  *
- * Sessions live in a context of their own, below the current one.
+ * Connections live in a context of their own, below the current one.
  */
 #include "postgres.h"
 
@@ -27,9 +27,9 @@
 /* No shard's id: the lock under which a node's epoch is raised. */
 #define EPOCH_LOCK 0
 
-/* Opens sessions on all nodes that must know the epoch; returns how many. */
+/* Opens connections on all nodes that must know the epoch; returns how many. */
 static int
-open_sessions(const ClusterMap *map, int destination_node, NodeSession **sessions)
+open_connections(const ClusterMap *map, int destination_node, AdminConnection **conns)
 {
 	bool	   *wanted = palloc0(map->nnodes * sizeof(bool));
 	int			n = 0;
@@ -43,7 +43,7 @@ open_sessions(const ClusterMap *map, int destination_node, NodeSession **session
 	for (int node = 0; node < map->nnodes; node++)
 	{
 		if (wanted[node])
-			sessions[n++] = plshard_session_start(map, node);
+			conns[n++] = plshard_admin_start(map, node);
 	}
 	return n;
 }
@@ -52,13 +52,13 @@ open_sessions(const ClusterMap *map, int destination_node, NodeSession **session
 static int64
 raise_epoch(const ClusterMap *map, int destination_node, int64 seen_epoch, int64 *raised)
 {
-	NodeSession **sessions = palloc(map->nnodes * sizeof(NodeSession *));
+	AdminConnection **conns = palloc(map->nnodes * sizeof(AdminConnection *));
 	PGresult  **results = palloc(map->nnodes * sizeof(PGresult *));
 	char	   *sequence = plshard_epoch_sequence(map);
-	int			n = open_sessions(map, destination_node, sessions);
+	int			n = open_connections(map, destination_node, conns);
 	int64		epoch = Max(map->epoch, seen_epoch);
 
-	plshard_sessions_query(sessions, n, psprintf("SELECT last_value FROM %s", sequence),
+	plshard_admin_query_all(conns, n, psprintf("SELECT last_value FROM %s", sequence),
 						   EPOCH_TIMEOUT, results);
 	for (int i = 0; i < n; i++)
 		epoch = Max(epoch, strtoi64(PQgetvalue(results[i], 0, 0), NULL, 10));
@@ -66,7 +66,7 @@ raise_epoch(const ClusterMap *map, int destination_node, int64 seen_epoch, int64
 
 	/* only upwards, also where two repairs meet */
 	*raised = epoch;
-	plshard_sessions_query(sessions, n,
+	plshard_admin_query_all(conns, n,
 						   psprintf("BEGIN; SELECT pg_advisory_xact_lock(" INT64_FORMAT ");"
 									" SELECT setval('%s', " INT64_FORMAT ") FROM %s"
 									" WHERE last_value < " INT64_FORMAT "; COMMIT",
@@ -90,7 +90,7 @@ rethrow_with_hint(void)
 
 RegistryOutcome
 plshard_activate_at_new_epoch(const ClusterMap *map, int64 shard_id, int destination_node,
-							  int64 seen_epoch, NodeSession *source,
+							  int64 seen_epoch, AdminConnection *source,
 							  int64 *raised, char **message)
 {
 	MemoryContext caller = CurrentMemoryContext;
@@ -110,8 +110,8 @@ plshard_activate_at_new_epoch(const ClusterMap *map, int64 shard_id, int destina
 		rethrow_with_hint();
 	}
 	PG_END_TRY();
-	/* a session that still answers in its transaction has all its locks */
-	(void) plshard_session_query(source, "SELECT", 0, NULL);
+	/* a connection that still answers in its transaction has all its locks */
+	(void) plshard_admin_query(source, "SELECT", 0, NULL);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 

@@ -6,13 +6,13 @@
 #ifndef PLSHARD_REPAIR_EPOCH_H
 #define PLSHARD_REPAIR_EPOCH_H
 
-#include "connection/session.h"
+#include "connection/admin_connection.h"
 #include "registry/registry.h"
 
 /*
  * Writes a new epoch, above all that the registry, the nodes and the caller
  * (seen_epoch) know, to every node that holds active placements and to the
- * destination, looks whether the source's session has held the shard's lock until
+ * destination, looks whether the source's connection has held the shard's lock until
  * then, and makes the placement active at that epoch.
  *
  * *raised is the epoch from before it is first written anywhere until the
@@ -23,7 +23,7 @@
  */
 extern RegistryOutcome plshard_activate_at_new_epoch(const ClusterMap *map, int64 shard_id,
 													 int destination_node, int64 seen_epoch,
-													 NodeSession *source,
+													 AdminConnection *source,
 													 int64 *raised, char **message);
 
 #endif							/* PLSHARD_REPAIR_EPOCH_H */

@@ -15,7 +15,7 @@
  *   set sequences, refresh materialized views, restore keys and triggers
  *   commit, write the new epoch, activate
  *
- * Everything lives in the job's context.  The sessions are closed with it,
+ * Everything lives in the job's context.  The connections are closed with it,
  * which releases the locks and, before the commit, rolls back the destination.
  */
 #include "postgres.h"
@@ -47,12 +47,12 @@ static void clear_destination(RepairJob *job, const PGresult *result);
 static void replay_next(RepairJob *job, const PGresult *result);
 static void copy_next(RepairJob *job);
 
-/* Sends commands to a session; their last result goes to a step. */
+/* Sends commands to a connection; their last result goes to a step. */
 static void
-await(RepairJob *job, NodeSession *session, const char *sql, RepairStep next)
+await(RepairJob *job, AdminConnection *conn, const char *sql, RepairStep next)
 {
-	plshard_session_send(session, sql);
-	job->awaited = session;
+	plshard_admin_send(conn, sql);
+	job->awaited = conn;
 	job->next = next;
 }
 
@@ -119,7 +119,7 @@ lock_placements(RepairJob *job, const PGresult *result)
 {
 	job->reached = true;
 	job->nlocks = 0;
-	job->locks = palloc(job->map->shards[job->shard].nactive * sizeof(NodeSession *));
+	job->locks = palloc(job->map->shards[job->shard].nactive * sizeof(AdminConnection *));
 	lock_next(job);
 }
 
@@ -128,7 +128,7 @@ static void
 unlock_and_retry(RepairJob *job, const char *meanwhile)
 {
 	for (int i = 0; i < job->nlocks; i++)
-		plshard_session_close(job->locks[i]);
+		plshard_admin_close(job->locks[i]);
 	await(job, job->destination, meanwhile, lock_placements);
 }
 
@@ -188,10 +188,10 @@ static void
 lock_next(RepairJob *job)
 {
 	int			node = plshard_placement(job->map, job->shard, job->nlocks)->node;
-	NodeSession *session = plshard_session_start(job->map, node);
+	AdminConnection *conn = plshard_admin_start(job->map, node);
 
-	job->locks[job->nlocks++] = session;
-	await(job, session, plshard_lock_shard_command(job->map, job->shard_id), locked);
+	job->locks[job->nlocks++] = conn;
+	await(job, conn, plshard_lock_shard_command(job->map, job->shard_id), locked);
 }
 
 /* ---- clearing the destination ---- */
@@ -613,7 +613,7 @@ plshard_repair_begin(RepairJob *job)
 	statements = plshard_node_schema(job->map, &nstatements);
 	for (int i = 0; i < nstatements; i++)
 		appendStringInfo(&sql, "%s;\n", statements[i]);
-	job->destination = plshard_session_start(job->map, job->destination_node);
+	job->destination = plshard_admin_start(job->map, job->destination_node);
 	await(job, job->destination, sql.data, lock_placements);
 }
 
@@ -643,9 +643,9 @@ take_step(RepairJob *job)
 		copy_next(job);
 		return true;
 	}
-	if (!plshard_session_poll(job->awaited, &result))
+	if (!plshard_admin_poll(job->awaited, &result))
 		return false;
-	plshard_session_check(job->awaited, result);
+	plshard_admin_check(job->awaited, result);
 	job->next(job, result);
 	return true;
 }
@@ -668,14 +668,14 @@ plshard_repair_turn(RepairJob *job)
 }
 
 int
-plshard_repair_sessions(RepairJob *job, NodeSession **sessions)
+plshard_repair_connections(RepairJob *job, AdminConnection **conns)
 {
 	if (job->copying)
 	{
-		sessions[0] = job->copy.source;
-		sessions[1] = job->copy.destination;
+		conns[0] = job->copy.source;
+		conns[1] = job->copy.destination;
 		return 2;
 	}
-	sessions[0] = job->awaited;
+	conns[0] = job->awaited;
 	return 1;
 }

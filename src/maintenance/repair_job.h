@@ -16,7 +16,7 @@ typedef void (*RepairStep) (struct RepairJob *job, const PGresult *result);
 typedef struct RepairJob
 {
 	/* set by the caller; the rest zeroed */
-	MemoryContext context;		/* current in all functions below; sessions
+	MemoryContext context;		/* current in all functions below; connections
 								 * are closed with it */
 	Oid			server_oid;
 	int64		shard_id;
@@ -34,12 +34,12 @@ typedef struct RepairJob
 	int			source_node;
 	int			destination_node;
 	int			attempts;		/* to find the placements unchanged */
-	int			nlocks;			/* sessions that hold the shard's lock, */
-	NodeSession **locks;		/* in placement order */
+	int			nlocks;			/* connections that hold the shard's lock, */
+	AdminConnection **locks;	/* in placement order */
 	int64		seen_epoch;		/* the newest that a node knows */
 	int64		raised_epoch;	/* nodes may know it, the registry does not */
-	NodeSession *source;		/* one of locks */
-	NodeSession *destination;
+	AdminConnection *source;	/* one of locks */
+	AdminConnection *destination;
 	bool		holds_definition;	/* of the cluster, see change_lock.h */
 	List	   *commands;		/* recorded ones that are left to replay */
 	const char *command;		/* the one that is running */
@@ -50,7 +50,7 @@ typedef struct RepairJob
 	bool		copying_calls;	/* after all relations: plshard_node's table of calls */
 	TableCopy	copy;
 	const char *afterwards;		/* commands to run once the rows are there */
-	NodeSession *awaited;		/* its result goes to */
+	AdminConnection *awaited;	/* its result goes to */
 	RepairStep	next;
 	bool		finished;
 } RepairJob;
@@ -70,8 +70,8 @@ extern void plshard_repair_begin(RepairJob *job);
  */
 extern bool plshard_repair_turn(RepairJob *job);
 
-/* Adds the sessions that the job waits for (at most two) to an array. */
-extern int	plshard_repair_sessions(RepairJob *job, NodeSession **sessions);
+/* Adds the connections that the job waits for (at most two) to an array. */
+extern int	plshard_repair_connections(RepairJob *job, AdminConnection **conns);
 
 /*
  * Ends a job, also after an error: then it makes good that nodes may know an

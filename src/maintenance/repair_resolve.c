@@ -43,7 +43,7 @@ connect(RepairJob *job, RecoveryNodes *nodes)
 	{
 		const RecoveryNode *node = &nodes->list[i];
 
-		if (node->session != NULL || !bms_is_member(node->id, needed))
+		if (node->conn != NULL || !bms_is_member(node->id, needed))
 			continue;
 		ereport(ERROR,
 				(errcode(node->sqlstate),
@@ -116,7 +116,7 @@ end_sessions(RecoveryNodes *nodes, RecoveryNode *destination)
 		ereport(ERROR,
 				(errcode(destination->sqlstate),
 				 errmsg_internal("%s", destination->message)));
-	plshard_session_check(destination->session, result);
+	plshard_admin_check(destination->conn, result);
 }
 
 static void

@@ -3,10 +3,10 @@
  *
  * plshard.verify: counts and checksums of all tables of all placements.
  *
- * All nodes are read at once, without locks, on a session each.  Shards whose
+ * All nodes are read at once, without locks, on a connection each.  Shards whose
  * active placements differ may just have been written to: they are read again
  * under the shard's lock before they are called inconsistent.  Results live in
- * the caller's context; sessions in one of their own below it, closed with it.
+ * the caller's context; connections in one of their own below it, closed with it.
  */
 #include "postgres.h"
 
@@ -14,7 +14,7 @@
 #include "base/arguments.h"
 #include "base/guard.h"
 #include "cluster/node_schema.h"
-#include "connection/session.h"
+#include "connection/admin_connection.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -50,7 +50,7 @@ enum
 /* One node's share of the work. */
 typedef struct Reader
 {
-	NodeSession *session;		/* NULL until it is started */
+	AdminConnection *conn;		/* NULL until it is started */
 	const ClusterMap *map;
 	int			node;
 	MemoryContext results;		/* where sums go */
@@ -69,7 +69,7 @@ send_list(Reader *reader)
 	int64		shard_id = reader->readings[reader->current]->shard_id;
 
 	reader->listing = true;
-	plshard_session_send(reader->session,
+	plshard_admin_send(reader->conn,
 						 psprintf("SELECT c.relname, quote_literal(c.relname),"
 								  " format('%%I.%%I', n.nspname, c.relname)"
 								  " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -100,7 +100,7 @@ send_sums(Reader *reader, const PGresult *tables)
 					 plshard_calls_table(reader->map), reader->readings[reader->current]->shard_id,
 					 quote_literal_cstr(timestamptz_to_str(GetCurrentTransactionStartTimestamp())));
 	reader->listing = false;
-	plshard_session_send(reader->session, sql.data);
+	plshard_admin_send(reader->conn, sql.data);
 }
 
 /* Goes on as far as possible without waiting. */
@@ -109,9 +109,9 @@ turn_reader(void *arg)
 {
 	Reader	   *reader = arg;
 
-	if (reader->session == NULL)
+	if (reader->conn == NULL)
 	{
-		reader->session = plshard_session_start(reader->map, reader->node);
+		reader->conn = plshard_admin_start(reader->map, reader->node);
 		send_list(reader);
 	}
 	while (reader->current < reader->nreadings)
@@ -119,12 +119,12 @@ turn_reader(void *arg)
 		Reading    *reading = reader->readings[reader->current];
 		MemoryContext old = MemoryContextSwitchTo(reader->results);
 		PGresult   *result;
-		bool		answered = plshard_session_poll(reader->session, &result);
+		bool		answered = plshard_admin_poll(reader->conn, &result);
 
 		MemoryContextSwitchTo(old);
 		if (!answered)
 			return;
-		plshard_session_check(reader->session, result);
+		plshard_admin_check(reader->conn, result);
 		if (reader->listing && PQntuples(result) > 0)
 		{
 			send_sums(reader, result);
@@ -142,7 +142,7 @@ turn_reader(void *arg)
 static void
 run_readers(Reader *readers, int nreaders, void (*turn) (Reader *reader))
 {
-	NodeSession **sessions = palloc(nreaders * sizeof(NodeSession *));
+	AdminConnection **conns = palloc(nreaders * sizeof(AdminConnection *));
 
 	for (;;)
 	{
@@ -153,11 +153,11 @@ run_readers(Reader *readers, int nreaders, void (*turn) (Reader *reader))
 			if (!readers[i].ended)
 				turn(&readers[i]);
 			if (!readers[i].ended)
-				sessions[n++] = readers[i].session;
+				conns[n++] = readers[i].conn;
 		}
 		if (n == 0)
 			return;
-		plshard_session_wait(sessions, n);
+		plshard_admin_wait(conns, n);
 	}
 }
 
@@ -291,9 +291,9 @@ turn_or_throw(Reader *reader)
 }
 
 /*
- * Locks the shard on its active placements; their sessions, in placement order.
+ * Locks the shard on its active placements; their connections, in placement order.
  */
-static NodeSession **
+static AdminConnection **
 lock_shard(Oid server_oid, int64 shard_id, ClusterMap **map)
 {
 	for (int attempts = 0; attempts < SHARD_LOCK_ATTEMPTS; attempts++)
@@ -301,19 +301,19 @@ lock_shard(Oid server_oid, int64 shard_id, ClusterMap **map)
 		ClusterMap *before = plshard_cluster_reload(server_oid);
 		int			shard = plshard_cluster_shard_index(before, shard_id);
 		int			n = shard < 0 ? 0 : before->shards[shard].nactive;
-		NodeSession **sessions = palloc((n + 1) * sizeof(NodeSession *));
+		AdminConnection **conns = palloc((n + 1) * sizeof(AdminConnection *));
 
 		for (int i = 0; i < n; i++)
 		{
-			sessions[i] = plshard_session_open(before, plshard_placement(before, shard, i)->node);
-			(void) plshard_session_query(sessions[i],
+			conns[i] = plshard_admin_open(before, plshard_placement(before, shard, i)->node);
+			(void) plshard_admin_query(conns[i],
 										 plshard_lock_shard_command(before, shard_id), 0, NULL);
 		}
 		*map = plshard_cluster_reload(server_oid);
 		if (plshard_same_active_placements(before, *map, shard_id))
-			return sessions;
+			return conns;
 		for (int i = 0; i < n; i++)
-			plshard_session_close(sessions[i]);
+			plshard_admin_close(conns[i]);
 	}
 	plshard_shard_restless(shard_id);
 }
@@ -325,7 +325,7 @@ recheck_locked(void *arg)
 	Recheck    *recheck = arg;
 	int64		shard_id = recheck->readings[0].shard_id;
 	ClusterMap *map;
-	NodeSession **sessions = lock_shard(recheck->server_oid, shard_id, &map);
+	AdminConnection **conns = lock_shard(recheck->server_oid, shard_id, &map);
 	int			shard = plshard_cluster_shard_index(map, shard_id);
 	int			nactive = map->shards[shard].nactive;
 	Reader	   *readers = palloc0(nactive * sizeof(Reader));
@@ -347,7 +347,7 @@ recheck_locked(void *arg)
 			reading->active = true;
 			reading->read = false;
 			reading->sums = NULL;
-			reader->session = sessions[i];
+			reader->conn = conns[i];
 			reader->map = map;
 			reader->node = node;
 			reader->results = recheck->results;

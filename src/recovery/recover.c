@@ -38,7 +38,7 @@
 /* How often a node is told, where somebody else is at work on the same. */
 #define APPLY_ATTEMPTS 4
 
-/* How often a session that lives is looked at again, in milliseconds. */
+/* How often a front session that lives is looked at again, in milliseconds. */
 #define WAIT_POLL 50
 
 typedef struct Resolution
@@ -203,7 +203,7 @@ ask_decider(Resolution *s)
 	RecoveryNode *node = plshard_recovery_node(s->nodes, s->gid->decider);
 
 	plshard_recovery_connect(s->nodes, bms_make_singleton(node->id));
-	if (node->session == NULL)
+	if (node->conn == NULL)
 		return judge_unreached(s, node);
 	if (plshard_recovery_ask(s->nodes, node, tombstone_sql(s)) == NULL)
 		return LOOK_AGAIN;
@@ -307,7 +307,7 @@ ask_others(Resolution *s)
 	{
 		RecoveryNode *node = plshard_recovery_node(s->nodes, id);
 
-		if (node->session == NULL)
+		if (node->conn == NULL)
 			return judge_unreached(s, node);
 		node->sql = look_sql(s, node);
 	}
@@ -472,7 +472,7 @@ end_prepared(RecoveryNodes *nodes, RecoveryNode *node, const char *text, bool co
 		ended = ENDED_BUSY;
 	else
 		*why = plshard_recovery_reason(node);
-	if (as_owner && node->session != NULL)
+	if (as_owner && node->conn != NULL)
 		(void) plshard_recovery_ask(nodes, node, "RESET ROLE");
 	return ended;
 }
@@ -531,13 +531,13 @@ apply(Resolution *s, bool commit)
 		/* the decider is never prepared, and has said its word */
 		if (id == s->gid->decider && bms_is_member(id, s->counting))
 			continue;
-		if (node->session != NULL)
+		if (node->conn != NULL)
 			why = tell_node(s, node, commit);
 		else
 			why = plshard_recovery_reason(node);
 		if (why == NULL || !bms_is_member(id, s->counting))
 			continue;
-		if (node->session == NULL && commit && (s->mode & RESOLVE_EVICT) &&
+		if (node->conn == NULL && commit && (s->mode & RESOLVE_EVICT) &&
 			judge_unreached(s, node) == LOOK_AGAIN)
 			continue;
 		if (message == NULL)
@@ -584,7 +584,7 @@ plshard_prevent_part(ClusterMap *map, const Gid *gid, int32 node_id, Deadline de
 
 	nodes->deadline = deadline;
 	plshard_recovery_connect(nodes, bms_make_singleton(node_id));
-	why = node->session ? tell_node(&s, node, false) : plshard_recovery_reason(node);
+	why = node->conn ? tell_node(&s, node, false) : plshard_recovery_reason(node);
 	plshard_recovery_close(nodes);
 	return why;
 }
@@ -626,7 +626,7 @@ still_prepared(RecoveryNodes *nodes, List *parts)
 	foreach(lc, parts)
 	{
 		/* a node that does not answer any more may have it */
-		if (is_among(now, lfirst(lc)) || ((PreparedPart *) lfirst(lc))->node->session == NULL)
+		if (is_among(now, lfirst(lc)) || ((PreparedPart *) lfirst(lc))->node->conn == NULL)
 			still = lappend(still, lfirst(lc));
 	}
 	return still;
@@ -708,11 +708,11 @@ plshard_recover_node(const ClusterMap *map, int node, bool all, Deadline deadlin
 	}
 	plshard_recovery_connect(nodes, bms_make_singleton(here->id));
 	parts = plshard_prepared_parts(nodes);
-	if (here->session == NULL)
+	if (here->conn == NULL)
 		*message = plshard_recovery_reason(here);
 	else
 	{
-		/* whose sessions may be seen on any of their nodes */
+		/* whose front sessions may be seen on any of their nodes */
 		foreach(lc, parts)
 			participants = bms_add_members(participants, ((PreparedPart *) lfirst(lc))->gid.participants);
 		if (participants != NULL)

@@ -79,7 +79,7 @@ all_answer(RecoveryNodes *nodes, const Gid *gid)
 	{
 		const RecoveryNode *node = &nodes->list[i];
 
-		if (node->session == NULL && bms_is_member(node->id, gid->participants) &&
+		if (node->conn == NULL && bms_is_member(node->id, gid->participants) &&
 			bms_is_member(node->id, nodes->current))
 			return false;
 	}
@@ -145,7 +145,7 @@ plshard_recover_cluster(ClusterMap *map, int limit, RecoverReport report,
 	plshard_recovery_connect(nodes, NULL);
 	for (int i = 0; unreached != NULL && i < nodes->n; i++)
 	{
-		if (nodes->list[i].session == NULL)
+		if (nodes->list[i].conn == NULL)
 			unreached(arg, nodes->list[i].name, plshard_recovery_reason(&nodes->list[i]));
 	}
 
@@ -328,7 +328,7 @@ known_decision(RecoveryNodes *nodes, const PreparedPart *part)
 		return memcmp(own_id, part->gid.front_id, sizeof(own_id)) == 0 &&
 			plshard_front_committed(part->text) ? "committed" : NULL;
 	}
-	if (decider == NULL || decider->session == NULL ||
+	if (decider == NULL || decider->conn == NULL ||
 		!bms_is_member(decider->id, nodes->current))
 		return NULL;
 	result = plshard_recovery_ask(nodes, decider,
@@ -350,7 +350,7 @@ return_in_doubt(RecoverResult *r, Oid server_oid)
 	plshard_recovery_connect(nodes, NULL);
 	for (int i = 0; i < nodes->n; i++)
 	{
-		if (nodes->list[i].session == NULL)
+		if (nodes->list[i].conn == NULL)
 			warn_unreached(r, nodes->list[i].name, plshard_recovery_reason(&nodes->list[i]));
 	}
 	parts = plshard_prepared_parts(nodes);

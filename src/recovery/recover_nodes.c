@@ -1,9 +1,9 @@
 /*
  * recover_nodes.c
  *
- * Sessions to the nodes of a cluster, for recovery.  Each step of each session
+ * Connections to the nodes of a cluster, for recovery.  Each step of each connection
  * is guarded by a subtransaction of its own, since a node that fails must not
- * end the work on the others.  Sessions and what is said of nodes live in the context
+ * end the work on the others.  Connections and what is said of nodes live in the context
  * in which plshard_recovery_nodes was called, results in the current one.
  */
 #include "postgres.h"
@@ -16,7 +16,7 @@
 /* How much longer than node_timeout a node may take for a command (ms): it may wait for a lock. */
 #define PATIENCE 10000
 
-/* One session's turn: what is to be done, and what came of it. */
+/* One connection's turn: what is to be done, and what came of it. */
 typedef struct Turn
 {
 	RecoveryNodes *nodes;
@@ -93,12 +93,12 @@ plshard_recovery_reload(RecoveryNodes *nodes)
 static void
 disconnect(RecoveryNode *node)
 {
-	if (node->session != NULL)
-		plshard_session_close(node->session);
-	node->session = NULL;
+	if (node->conn != NULL)
+		plshard_admin_close(node->conn);
+	node->conn = NULL;
 }
 
-/* Calls a step of a session; what it throws is noted as the node's. */
+/* Calls a step of a connection; what it throws is noted as the node's. */
 static bool
 guarded(void (*step) (void *arg), Turn *turn)
 {
@@ -131,11 +131,11 @@ start(void *arg)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("node \"%s\" is not in the cluster any more", turn->node->name)));
-	/* the session is closed with the context that it is started in */
+	/* the connection is closed with the context that it is started in */
 	caller = MemoryContextSwitchTo(turn->nodes->context);
-	turn->node->session = plshard_session_start(turn->nodes->map, node);
-	turn->node->session->connect_deadline = deadline_min(turn->nodes->deadline,
-														 turn->node->session->connect_deadline);
+	turn->node->conn = plshard_admin_start(turn->nodes->map, node);
+	turn->node->conn->connect_deadline = deadline_min(turn->nodes->deadline,
+														 turn->node->conn->connect_deadline);
 	MemoryContextSwitchTo(caller);
 }
 
@@ -143,11 +143,11 @@ static void
 send(void *arg)
 {
 	Turn	   *turn = arg;
-	NodeSession *session = turn->node->session;
+	AdminConnection *conn = turn->node->conn;
 
-	session->deadline = deadline_min(turn->nodes->deadline,
+	conn->deadline = deadline_min(turn->nodes->deadline,
 									 deadline_in(turn->nodes->map->options.node_timeout + PATIENCE));
-	plshard_session_send(session, turn->node->sql);
+	plshard_admin_send(conn, turn->node->sql);
 }
 
 static void
@@ -155,23 +155,23 @@ poll(void *arg)
 {
 	Turn	   *turn = arg;
 
-	bool		done = plshard_session_poll(turn->node->session, &turn->result);
+	bool		done = plshard_admin_poll(turn->node->conn, &turn->result);
 
 	/* a server that ends says so in an error like others */
-	if (done && PQstatus(turn->node->session->conn) == CONNECTION_BAD)
-		plshard_session_lost(turn->node->session);
+	if (done && PQstatus(turn->node->conn->pg) == CONNECTION_BAD)
+		plshard_admin_lost(turn->node->conn);
 	turn->done = done;
 }
 
-/* Goes on with the sessions of "busy" (ids) until each has answered or failed. */
+/* Goes on with the connections of "busy" (ids) until each has answered or failed. */
 static void
 finish(RecoveryNodes *nodes, Bitmapset *busy)
 {
-	NodeSession **sessions = palloc(nodes->n * sizeof(NodeSession *));
+	AdminConnection **conns = palloc(nodes->n * sizeof(AdminConnection *));
 
 	for (;;)
 	{
-		int			nsessions = 0;
+		int			nconns = 0;
 
 		for (int i = 0; i < nodes->n; i++)
 		{
@@ -182,15 +182,15 @@ finish(RecoveryNodes *nodes, Bitmapset *busy)
 			if (!guarded(poll, &turn) || turn.done)
 				busy = bms_del_member(busy, turn.node->id);
 			else
-				sessions[nsessions++] = turn.node->session;
+				conns[nconns++] = turn.node->conn;
 			if (turn.done)
 				turn.node->result = turn.result;
 		}
-		if (nsessions == 0)
+		if (nconns == 0)
 			break;
-		plshard_session_wait(sessions, nsessions);
+		plshard_admin_wait(conns, nconns);
 	}
-	pfree(sessions);
+	pfree(conns);
 }
 
 void
@@ -202,7 +202,7 @@ plshard_recovery_connect(RecoveryNodes *nodes, const Bitmapset *ids)
 	{
 		Turn		turn = {.nodes = nodes, .node = &nodes->list[i]};
 
-		if (turn.node->session != NULL || (ids != NULL && !bms_is_member(turn.node->id, ids)))
+		if (turn.node->conn != NULL || (ids != NULL && !bms_is_member(turn.node->id, ids)))
 			continue;
 		turn.node->sqlstate = 0;
 		if (guarded(start, &turn))
@@ -221,7 +221,7 @@ plshard_recovery_run(RecoveryNodes *nodes)
 		Turn		turn = {.nodes = nodes, .node = &nodes->list[i]};
 
 		turn.node->result = NULL;
-		if (turn.node->sql == NULL || turn.node->session == NULL)
+		if (turn.node->sql == NULL || turn.node->conn == NULL)
 			continue;
 		turn.node->sqlstate = 0;
 		if (guarded(send, &turn))

@@ -1,21 +1,21 @@
 /*
  * recover_nodes.h
  *
- * The nodes of a cluster as recovery sees them: a session to each, connected
+ * The nodes of a cluster as recovery sees them: a connection to each, connected
  * and asked side by side, where one that fails does not keep the others from
  * answering.  Every step is bounded in time by the cluster's node_timeout.
  */
 #ifndef PLSHARD_RECOVER_NODES_H
 #define PLSHARD_RECOVER_NODES_H
 
-#include "connection/session.h"
+#include "connection/admin_connection.h"
 #include "nodes/bitmapset.h"
 
 typedef struct RecoveryNode
 {
 	int32		id;
 	const char *name;
-	NodeSession *session;		/* NULL: not connected (any more) */
+	AdminConnection *conn;		/* NULL: not connected (any more) */
 	int			sqlstate;		/* of the last attempt to reach it, 0 if that went well, */
 	const char *message;		/* and why it failed */
 	const char *sql;			/* to be set for plshard_recovery_run */

@@ -2,11 +2,11 @@
  * recover_rows.c
  *
  * Which rows can go (PROTOCOL rule 13).  The order of looks matters: first the
- * rows, then the sessions, then what is prepared.  A row that was there before its
+ * rows, then the connections, then what is prepared.  A row that was there before its
  * transaction had nothing prepared anywhere has done its duty: what follows a
  * decision has happened, and can only be repeated in vain.
  *
- * The session must be gone from all the nodes, too: an "aborted" row may hold off a
+ * The connection must be gone from all the nodes, too: an "aborted" row may hold off a
  * PREPARE or COMMIT of its that is yet to come, and it may ask for a "committed" one
  * whose COMMIT was not answered.  (What it knows to be over it deletes itself.)  Should
  * it have lost all its connections, it asks soon, within PLSHARD_ROWS_KEPT.
@@ -68,7 +68,7 @@ can_go(const Knowledge *k, const char *text)
 	{
 		const RecoveryNode *node = &k->nodes->list[i];
 
-		if (node->session == NULL && bms_is_member(node->id, gid.participants) &&
+		if (node->conn == NULL && bms_is_member(node->id, gid.participants) &&
 			bms_is_member(node->id, k->nodes->current))
 			return false;
 	}

@@ -10,7 +10,7 @@
 #include "connection/health.h"
 #include "connection/pump.h"
 #include "connection/remote_error.h"
-#include "connection/session.h"
+#include "connection/admin_connection.h"
 #include "miscadmin.h"
 #include "transaction/participants.h"
 #include "utils/builtins.h"
