@@ -6,9 +6,10 @@
 #                                            private copy of PostgreSQL
 #   make valgrind                            some of the tests under valgrind
 #   make bench, make bench SHORT=1           the same for the benchmarks
-#   make torture [SECONDS=600] [SEED=n]      writes while everything fails
+#   make torture [SECONDS=600] [SEED=n]      writes and reads under random failures
 #
-# Because of the second line nothing here may need pg_config before it is there.
+# Tests are described in test/README.md.  pg_config may be missing when make test begins,
+# so nothing outside the PGXS part below may depend on it.
 
 MODULE_big = plshard
 EXTENSION = plshard
@@ -31,8 +32,8 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
 all:
 
-# In a private copy of PostgreSQL and of this tree; T=... runs a part of the tests.
-.PHONY: test demo bench torture
+# In a private copy of PostgreSQL and of this tree; T=... runs some of the tests.
+.PHONY: test valgrind demo bench torture
 test demo bench torture: export PG_CONFIG := $(PG_CONFIG)
 test torture: export INJECTION = 1
 test:
