@@ -36,7 +36,7 @@ plshard_early_applies(const Execution *e)
 	const ClusterMap *map = e->map;
 
 	if (e->request->one_shot == NULL || e->one_shot_refused || e->request->ntargets != 1 ||
-		e->ntasks != 2 || plshard_is_static(map) || map->options.commit != COMMIT_ATOMIC ||
+		e->ntasks != 2 || map->options.commit != COMMIT_ATOMIC ||
 		plshard_remote_xact_is_open())
 		return false;
 	if (calls_to_skip > 0)

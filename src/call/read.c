@@ -242,7 +242,7 @@ static bool
 read_is_current(Execution *e, ClusterMap **current)
 {
 	AcceptInvalidationMessages();
-	if (e->map->valid || plshard_is_static(e->map))
+	if (!e->map->can_evict || plshard_map_is_current(e->map))
 		return true;
 	*current = plshard_cluster_map(e->map->ref);
 	for (int i = 0; i < e->ntasks; i++)

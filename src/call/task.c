@@ -54,11 +54,11 @@ plshard_reset_task(Task *task, TaskState state)
 
 /* ---- sending ---- */
 
-/* The shard whose schema comes first in the search_path; a static cluster has no such schemas. */
+/* The shard whose schema comes first in the search_path, or PATH_BASE if none does. */
 static int64
 path_of(const Execution *e, const Task *task)
 {
-	return task->shard < 0 || plshard_is_static(e->map) ? PATH_BASE : e->map->shards[task->shard].id;
+	return task->shard < 0 || !e->map->has_shard_schemas ? PATH_BASE : e->map->shards[task->shard].id;
 }
 
 static const RemoteQuery *
@@ -154,7 +154,7 @@ send_task(Execution *e, Task *task)
 			conn->session.other_server = false;
 			plshard_conn_outdate(conn);
 		}
-		if (task->shard < 0 || plshard_is_static(e->map))
+		if (task->shard < 0 || !e->map->can_evict)
 			conn->xact.must_commit = true;
 	}
 	else if (conn->xact.depth > 0 || plshard_reads_in_xact(e))
@@ -182,7 +182,7 @@ send_task(Execution *e, Task *task)
 		plshard_conn_send_prepared(conn, QUERY_READ_ONLY, 0, "SET transaction_read_only = on",
 								   0, NULL, NULL, 0, PENDING_SETTING, task, 0, false);
 
-	if (e->is_write && !alone && !plshard_is_static(e->map) &&
+	if (e->is_write && !alone && e->map->has_locks &&
 		(e->admin ? e->admin[task->target].lock_shard : task->shard >= 0))
 		with_locks = plshard_send_locks(e, task, e->request ? query_of(e) : NULL);
 	if (e->request && e->request->targets[task->target].recorded)
@@ -196,7 +196,7 @@ send_task(Execution *e, Task *task)
 			plshard_add_locks(e, task, &query, &params);
 		if (e->request->call_id)
 			plshard_send_call_lookup(e, task);
-		if (e->is_write && !plshard_is_static(e->map))
+		if (e->is_write && e->map->has_node_schema)
 			plshard_send_node_values(e, task);
 		plshard_conn_send_prepared(conn, query->id, shard_id, query->sql, query->nparams,
 								   query->param_types, params,

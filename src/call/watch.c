@@ -35,10 +35,10 @@ plshard_task_is_evicted(const Execution *e, const Task *task)
 {
 	const ClusterMap *map;
 
-	if (plshard_is_static(e->map) || task->shard < 0)
+	if (!e->map->can_evict || task->shard < 0)
 		return false;
 	AcceptInvalidationMessages();
-	map = e->map->valid ? e->map : plshard_cluster_map_unchecked(e->map->ref);
+	map = plshard_map_is_current(e->map) ? e->map : plshard_cluster_map_unchecked(e->map->ref);
 	return !plshard_cluster_has_active(map, e->map->shards[task->shard].id,
 									   e->map->nodes[task->node].id);
 }

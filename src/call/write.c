@@ -116,7 +116,7 @@ evict_or_throw(Execution *e, Task *task, bool failed)
 	NodeConn   *conn = task->conn;
 	NodeVerdict verdict;
 
-	if (e->request == NULL || plshard_is_static(e->map) || (e->one_shot && task->sent))
+	if (e->request == NULL || !e->map->can_evict || (e->one_shot && task->sent))
 		throw_unreplaceable(e, task);
 	if (plshard_task_is_evicted(e, task))
 	{
@@ -157,7 +157,7 @@ static bool
 write_elsewhere(Execution *e, Task *task)
 {
 	if (task->sent || task->conn->xact.lost || e->map->shards[task->shard].nactive > 1 ||
-		(e->ntasks > 1 && !plshard_is_static(e->map)))
+		(e->ntasks > 1 && e->map->has_locks))
 		return false;
 	if (!task->conn->io.refused)
 		plshard_node_seen(e->map, task->node, false);
@@ -199,7 +199,7 @@ replicas_agree(const Execution *e)
 
 		/* a placement that was evicted while we waited for a lock has missed something */
 		AcceptInvalidationMessages();
-		if (!e->map->valid)
+		if (!plshard_map_is_current(e->map))
 			return false;
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),

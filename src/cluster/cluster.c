@@ -249,7 +249,7 @@ load_entry(ClusterRef ref)
 	live->map = map;
 	dlist_push_head(&live_maps, &live->link);
 	MemoryContextSetParent(context, CacheMemoryContext);
-	if (plshard_is_static(map))
+	if (!map->in_registry)
 		plshard_conn_close_others(map);
 
 	/* outdated while it was read: good for this call only, which began before */
@@ -257,10 +257,19 @@ load_entry(ClusterRef ref)
 	return entry;
 }
 
-/* Makes the next look read it anew. */
+bool
+plshard_map_is_current(const ClusterMap *map)
+{
+	return map->valid &&
+		(map->kind != CLUSTER_CALLBACKS || plshard_callbacks_current(map));
+}
+
+/* Marks a cluster's newest map as outdated, so that the next use reads it anew. */
 static void
 drop_map(CacheEntry *entry)
 {
+	if (!entry->map->valid)
+		return;
 	entry->map->valid = false;
 	have_outdated_maps = true;
 	plshard_conninfo_generation++;
@@ -298,8 +307,7 @@ plshard_cluster_map(ClusterRef ref)
 	else
 		generation = entry->usage_generation;
 
-	if (entry != NULL && entry->map->valid && entry->map->kind == CLUSTER_CALLBACKS &&
-		!plshard_callbacks_current(entry->map))
+	if (entry != NULL && !plshard_map_is_current(entry->map))
 		drop_map(entry);
 	if (usable && entry->map->valid)
 		return entry->map;
@@ -315,7 +323,7 @@ plshard_catalog_map(Oid server_oid)
 {
 	ClusterMap *map = plshard_cluster_map(server_oid);
 
-	if (plshard_is_static(map))
+	if (!map->in_registry)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cluster \"%s\" has no nodes and shards in the registry", map->name),
@@ -329,7 +337,7 @@ plshard_cluster_map_unchecked(ClusterRef ref)
 {
 	CacheEntry *entry = hash_search(cache, &ref, HASH_FIND, NULL);
 
-	if (entry != NULL && plshard_is_static(entry->map))
+	if (entry != NULL && !entry->map->in_registry)
 		return entry->map;
 	return current_entry(ref)->map;
 }
@@ -343,7 +351,7 @@ plshard_cluster_reload(Oid server_oid)
 	/* first, or a message on its way would only cause another reload */
 	AcceptInvalidationMessages();
 	entry = hash_search(cache, &ref, HASH_FIND, NULL);
-	if (entry != NULL && entry->map->valid)
+	if (entry != NULL)
 		drop_map(entry);
 	return current_entry(ref)->map;
 }

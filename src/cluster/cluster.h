@@ -26,7 +26,10 @@ typedef uint64 ClusterRef;
 
 #define FIRST_SESSION_CLUSTER ((ClusterRef) PG_UINT32_MAX + 1)
 
-/* Where a map comes from.  All but the first are static: see plshard_is_static. */
+/*
+ * Where a map comes from.  All but the first make static clusters: these have one
+ * placement a shard, and nothing of ours on their nodes.
+ */
 typedef enum ClusterKind
 {
 	CLUSTER_CATALOG,			/* the registry's tables */
@@ -89,6 +92,15 @@ typedef struct ClusterMap
 	int64		epoch;			/* likewise */
 	ClusterOptions options;
 
+	/* What it can do, as its provider has set it; all false for a static cluster but the last. */
+	bool		in_registry;	/* its nodes, shards and placements are rows of the registry's tables */
+	bool		has_node_schema;	/* its nodes have schema plshard_node (node_schema.h) */
+	bool		has_shard_schemas;	/* each shard is a schema on its nodes */
+	bool		has_locks;		/* writes lock their shards and keys (locks.h) */
+	bool		has_epoch;		/* its nodes know the epoch, and refuse writes by an older map */
+	bool		can_evict;		/* a dead node's placements can be made inactive */
+	bool		runs_anywhere;	/* a function without RUN ON runs on any shard, as in PL/Proxy */
+
 	int			nnodes;
 	ClusterNode *nodes;			/* by id, which is the order in which they were added */
 	ShardMapping mapping;
@@ -97,16 +109,6 @@ typedef struct ClusterMap
 	ClusterPlacement *placements;
 	int			node_values;	/* that the recorded DDL uses, see node_values.h */
 } ClusterMap;
-
-/*
- * A static cluster has one placement a shard and nothing of ours on its nodes: no
- * schemas, locks, epoch or eviction.
- */
-static inline bool
-plshard_is_static(const ClusterMap *map)
-{
-	return map->kind != CLUSTER_CATALOG;
-}
 
 /* Has some shard more than one placement? */
 static inline bool
@@ -155,6 +157,14 @@ extern ClusterRef plshard_cluster_find(const char *name);
  * and whatever they throw.
  */
 extern ClusterMap *plshard_cluster_map(ClusterRef cluster);
+
+/*
+ * False once it is known that what the map was read from has changed: by an
+ * invalidation message (the caller has called AcceptInvalidationMessages() if it must
+ * not miss one), or, for callback functions, by their version.  Errors: those of the
+ * callback functions.
+ */
+extern bool plshard_map_is_current(const ClusterMap *map);
 
 /*
  * The same for what only a cluster of the registry has.  Errors: also 0A000

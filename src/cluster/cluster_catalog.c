@@ -344,6 +344,8 @@ plshard_catalog_load(Oid server_oid, MemoryContext context)
 	plshard_cluster_options(server_oid, &options);
 	map->context = context;
 	map->kind = CLUSTER_CATALOG;
+	map->in_registry = map->has_node_schema = map->has_shard_schemas = true;
+	map->has_locks = map->has_epoch = map->can_evict = true;
 	map->mapping = MAPPING_RANGES;
 	map->ref = server_oid;
 	map->server_oid = server_oid;

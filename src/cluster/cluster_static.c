@@ -247,6 +247,8 @@ plshard_static_map(ClusterKind kind, ClusterRef ref, const char *name,
 	map->ref = ref;
 	map->name = pstrdup(name);
 	map->options = *options;
+	map->options.commit = COMMIT_FAST;
+	map->runs_anywhere = true;
 	make_nodes(map, n, conninfos);
 
 	map->mapping = options->modular_mapping ? MAPPING_MODULUS : MAPPING_MASK;

@@ -208,7 +208,7 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	conn->session.resolved_rows = NULL;
 	conn->session.nresolved_rows = 0;
 	conn->session.epoch_sequence = NULL;
-	if (!plshard_is_static(map))
+	if (map->has_epoch)
 	{
 		char	   *sequence = plshard_epoch_sequence(map);
 

@@ -100,7 +100,7 @@ check_repeatable(const PlshardCall *call)
 {
 	const PlshardFunction *function = call->function;
 
-	if (plshard_is_static(call->map))
+	if (!call->map->has_node_schema)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("calls on static clusters cannot have an id"),

@@ -15,7 +15,7 @@
 void
 plshard_check_route(const ClusterMap *map, RunOnKind run_on, int64 run_on_shard)
 {
-	if (run_on == RUN_ON_NONE && map->nshards > 1 && !plshard_is_static(map))
+	if (run_on == RUN_ON_NONE && map->nshards > 1 && !map->runs_anywhere)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("cluster \"%s\" has %d shards, but the function does not say on which to run",
@@ -111,7 +111,7 @@ plshard_eval_hashes(PlshardCall *call, uint64 *nhashes)
 RunOnKind
 plshard_run_on(const PlshardFunction *function, const ClusterMap *map)
 {
-	if (function->run_on == RUN_ON_NONE && !function->connects && plshard_is_static(map))
+	if (function->run_on == RUN_ON_NONE && !function->connects && map->runs_anywhere)
 		return RUN_ON_ANY;
 	return function->run_on;
 }

@@ -47,7 +47,7 @@ plshard_check_key_family(const ClusterMap *map, const PlshardFunction *function)
 	HeapTuple	tuple;
 	bool		found = false;
 
-	if (plshard_is_static(map) || function->run_on != RUN_ON_HASH || function->keys == NULL || function->keys->nexprs != 1)
+	if (!map->in_registry || function->run_on != RUN_ON_HASH || function->keys == NULL || function->keys->nexprs != 1)
 		return;
 	key = &function->keys->exprs[0];
 	family = plshard_shard_hash_family(key->type);

@@ -101,7 +101,7 @@ find_resolved(ReadHistory *history, int32 node_id)
 static bool
 may_move(const ClusterMap *map, int shard)
 {
-	return map->shards[shard].nplacements > 1 && !plshard_is_static(map);
+	return map->shards[shard].nplacements > 1;
 }
 
 void

@@ -353,7 +353,7 @@ resolve_prepared(const ClusterMap *map, int node, LockWait *wait)
 {
 	char	   *message;
 
-	if (plshard_is_static(map) || plshard_recover_node(map, node, false, NO_DEADLINE, &message) ||
+	if (!map->has_node_schema || plshard_recover_node(map, node, false, NO_DEADLINE, &message) ||
 		message == NULL || wait->warned)
 		return;
 	ereport(WARNING,

@@ -181,7 +181,7 @@ judge_outcome(Participants *participants, HTAB *written)
 			plshard_throw_unknown(participants, psprintf(done ? "Node \"%s\" did not commit what other nodes committed." :
 								   "The connection to node \"%s\" was lost during commit.",
 								   p->conn->node_name),
-						  done && !plshard_is_static(p->map) ? p->map->name : NULL);
+						  done && p->map->in_registry ? p->map->name : NULL);
 		if (plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, p->conn->key.node_id),
 							   p->conn->key.userid, NODE_FAILED, NO_DEADLINE, &message) != NODE_EVICTED)
 			plshard_throw_unknown(participants, psprintf("Node \"%s\" did not commit what other nodes committed, and could not be evicted. %s",
@@ -244,7 +244,7 @@ part_participants(const Participants *participants, HTAB *written,
 	{
 		const Participant *p = &participants->list[i];
 
-		if (plshard_is_static(p->map) || p->map->options.commit == COMMIT_FAST)
+		if (p->map->options.commit == COMMIT_FAST)
 			*plshard_add_participant(fast) = *p;
 		else if (plshard_node_matters(p->conn, p->map, written))
 			*plshard_add_participant(atomic) = *p;
