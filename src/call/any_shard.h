@@ -6,7 +6,7 @@
 #ifndef PLSHARD_ANY_SHARD_H
 #define PLSHARD_ANY_SHARD_H
 
-#include "call/task.h"
+#include "call/execution.h"
 #include "cluster/cluster.h"
 #include "nodes/bitmapset.h"
 

@@ -8,7 +8,7 @@
 #ifndef PLSHARD_CALL_ID_H
 #define PLSHARD_CALL_ID_H
 
-#include "call/task.h"
+#include "call/execution.h"
 #include "common/sha2.h"
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"

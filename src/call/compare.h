@@ -7,7 +7,7 @@
 #ifndef PLSHARD_COMPARE_H
 #define PLSHARD_COMPARE_H
 
-#include "call/task.h"
+#include "call/execution.h"
 
 /*
  * Looks for what two replicas' answers differ in: the number of rows that were

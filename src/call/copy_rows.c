@@ -7,7 +7,9 @@
 #include "postgres.h"
 
 #include "call/copy_rows.h"
+#include "lib/stringinfo.h"
 #include "port/pg_bswap.h"
+#include "utils/builtins.h"
 
 /* Rows of a shard from which on COPY is faster: it must be planned, and asked for by itself. */
 #define LONG_RESULT 2000
@@ -20,6 +22,29 @@ plshard_expects_long_result(const RemoteQuery *query, int ntargets)
 	return query->positions != NULL &&
 		Max(query->declared_rows, query->last_rows) >= (double) LONG_RESULT * ntargets;
 }
+
+char *
+plshard_copy_sql(const RemoteQuery *query, const RemoteParams *params)
+{
+	StringInfoData sql;
+	const char *rest = query->sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "COPY (");
+	for (int i = 0; i < query->npositions; i++)
+	{
+		const ParamPosition *position = &query->positions[i];
+		const char *value = params->values[position->param];
+
+		appendBinaryStringInfo(&sql, rest, query->sql + position->offset - rest);
+		appendStringInfoString(&sql, value ? quote_literal_cstr(value) : "NULL");
+		rest = query->sql + position->offset + position->length;
+	}
+	appendStringInfo(&sql, "%s) TO STDOUT (FORMAT binary)", rest);
+	return sql.data;
+}
+
+/* ---- reading ---- */
 
 static void
 check(bool right)

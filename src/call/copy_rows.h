@@ -10,10 +10,16 @@
 #ifndef PLSHARD_COPY_ROWS_H
 #define PLSHARD_COPY_ROWS_H
 
-#include "call/execute.h"
+#include "call/request.h"
 
 /* Whether so many rows of so many shards are expected that COPY pays. */
 extern bool plshard_expects_long_result(const RemoteQuery *query, int ntargets);
+
+/*
+ * The statement that COPYs the rows of a query that has parameter positions, in binary, with its
+ * parameters' values, which are text.  palloc'd.
+ */
+extern char *plshard_copy_sql(const RemoteQuery *query, const RemoteParams *params);
 
 /* What is read of one COPY. */
 typedef struct CopyReader

@@ -8,7 +8,7 @@
 #ifndef PLSHARD_NODE_VALUES_H
 #define PLSHARD_NODE_VALUES_H
 
-#include "call/task.h"
+#include "call/execution.h"
 
 /* The values that a text (SQL) may use: bits. */
 #define NODE_VALUE_NOW 1

@@ -8,7 +8,7 @@
 
 #include "postgres.h"
 
-#include "call/execute.h"
+#include "call/request.h"
 #include "fmgr.h"
 
 /*

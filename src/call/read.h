@@ -11,4 +11,10 @@
 /* Runs a read to its end; e->tasks has room for all targets.  Errors: see plshard_execute. */
 extern void plshard_run_read(CallRequest *request, Execution *e);
 
+/*
+ * The node (index into the map) whose placement of a shard a read of this
+ * session would go to now; -1 if there is none.  For explain_call.
+ */
+extern int	plshard_read_node(const ClusterMap *map, int shard);
+
 #endif							/* PLSHARD_READ_H */

@@ -7,7 +7,7 @@
 #ifndef PLSHARD_RESULT_H
 #define PLSHARD_RESULT_H
 
-#include "call/execute.h"
+#include "call/request.h"
 #include "call/typeio.h"
 
 #include "access/tupdesc.h"

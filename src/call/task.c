@@ -18,11 +18,10 @@
 #include "call/watch.h"
 #include "call/write_locks.h"
 #include "cluster/node_schema.h"
+#include "connection/admin_connection.h"
 #include "connection/node_settings.h"
 #include "connection/pump.h"
 #include "connection/remote_error.h"
-#include "connection/admin_connection.h"
-#include "language/query.h"
 #include "miscadmin.h"
 #include "transaction/remote_xact.h"
 
@@ -32,25 +31,6 @@
 #define ONE_SHOT_COMMIT 1
 #define EARLY_PREPARE 2
 #define CALL_WITH_LOCKS (-1)
-
-void
-plshard_reset_task(Task *task, TaskState state)
-{
-	task->state = state;
-	task->synced = false;
-	task->sent = false;
-	task->described = false;
-	task->nrows = 0;
-	task->affected = 0;
-	memset(&task->digest, 0, sizeof(task->digest));
-	task->result = NULL;
-	task->error = NULL;
-	task->called = false;
-	task->prepared = false;
-	task->rejected = false;
-	task->setting_up = false;
-	task->copy_sql = NULL;
-}
 
 /* ---- sending ---- */
 

@@ -10,31 +10,6 @@
 #include "call/task_conn.h"
 #include "connection/pipeline.h"
 
-static uint64 call_number = 0;
-
-bool
-plshard_reads_in_xact(const Execution *e)
-{
-	return IsolationUsesXactSnapshot() && !e->map->options.autocommit;
-}
-
-void
-plshard_begin_execution(Execution *e, ClusterMap *map)
-{
-	e->map = map;
-	e->number = ++call_number;
-	e->old_epoch_node = -1;
-	e->first_ids = NULL;
-}
-
-void
-plshard_end_execution(Execution *e)
-{
-	for (int i = 0; i < e->nconns; i++)
-		e->conns[i]->in_use = 0;
-	e->nconns = 0;
-}
-
 /* The connection's place among those that are waited for; -1 if it is not. */
 static int
 find_conn(const Execution *e, const NodeConn *conn)

@@ -6,16 +6,7 @@
 #ifndef PLSHARD_TASK_CONN_H
 #define PLSHARD_TASK_CONN_H
 
-#include "call/task.h"
-
-/* Prepares an execution; is_write and what is to be sent are filled in by the caller. */
-extern void plshard_begin_execution(Execution *e, ClusterMap *map);
-
-/* Lets go of the connections: calls within the rows of this one may use them. */
-extern void plshard_end_execution(Execution *e);
-
-/* Whether reads run in a transaction on the node, for one snapshot. */
-extern bool plshard_reads_in_xact(const Execution *e);
+#include "call/execution.h"
 
 /* Gives a task its connection.  Errors: 08006, 0A000 where it cannot have one. */
 extern void plshard_assign_conn(Execution *e, Task *task);

@@ -6,7 +6,7 @@
 #ifndef PLSHARD_WATCH_H
 #define PLSHARD_WATCH_H
 
-#include "call/task.h"
+#include "call/execution.h"
 
 /*
  * Looks at the clock: the call's own time, each attempt's share of it, how long

@@ -7,7 +7,7 @@
 #ifndef PLSHARD_WRITE_LOCKS_H
 #define PLSHARD_WRITE_LOCKS_H
 
-#include "call/task.h"
+#include "call/execution.h"
 
 /*
  * Queues them for a task; behind the settings of its shard and before its call (NULL for

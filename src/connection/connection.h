@@ -11,9 +11,10 @@
 #define PLSHARD_CONNECTION_H
 
 #include "base/wait.h"
-#include "call/execute.h"
 #include "cluster/cluster.h"
+#include "connection/remote_query.h"
 #include "lib/ilist.h"
+#include "libpq-fe.h"
 
 typedef enum PendingKind
 {

@@ -144,3 +144,13 @@ plshard_conn_forget_statement(NodeConn *conn, uint64 id, int64 shard_id)
 			plshard_remove_statement(conn, statement);
 	}
 }
+
+/* ---- ids ---- */
+
+static uint64 next_query_id = FIRST_FUNCTION_QUERY;
+
+uint64
+plshard_next_query_id(void)
+{
+	return next_query_id += 2;
+}

@@ -32,6 +32,9 @@ typedef struct PreparedStatement
 /* The "shard" of a statement that all shards without one of their own share. */
 #define NO_SHARD 0
 
+/* The id of a new RemoteQuery; that plus one is its, too. */
+extern uint64 plshard_next_query_id(void);
+
 /* Of a new connection. */
 extern void plshard_init_statements(NodeConn *conn);
 

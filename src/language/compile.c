@@ -14,6 +14,7 @@
 
 #include "body_parser.h"
 #include "call/node_values.h"
+#include "connection/statements.h"
 #include "language/compiler.h"
 #include "language/expr.h"
 #include "language/lint.h"

@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "base/arguments.h"
+#include "call/read.h"
 #include "catalog/pg_type.h"
 #include "commands/proclang.h"
 #include "executor/executor.h"

@@ -14,7 +14,7 @@
 
 #include "ast.h"
 #include "base/compat.h"
-#include "call/execute.h"
+#include "call/request.h"
 #include "call/result.h"
 #include "call/typeio.h"
 #include "cluster/cluster.h"

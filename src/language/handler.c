@@ -14,6 +14,7 @@
 #include "language/reduce.h"
 
 #include "access/parallel.h"
+#include "call/execute.h"
 #include "call/one_shot.h"
 #include "commands/event_trigger.h"
 #include "commands/trigger.h"

@@ -146,24 +146,3 @@ plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
 	}
 	return sql.data;
 }
-
-char *
-plshard_copy_sql(const RemoteQuery *query, const RemoteParams *params)
-{
-	StringInfoData sql;
-	const char *rest = query->sql;
-
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "COPY (");
-	for (int i = 0; i < query->npositions; i++)
-	{
-		const ParamPosition *position = &query->positions[i];
-		const char *value = params->values[position->param];
-
-		appendBinaryStringInfo(&sql, rest, query->sql + position->offset - rest);
-		appendStringInfoString(&sql, value ? quote_literal_cstr(value) : "NULL");
-		rest = query->sql + position->offset + position->length;
-	}
-	appendStringInfo(&sql, "%s) TO STDOUT (FORMAT binary)", rest);
-	return sql.data;
-}

@@ -16,14 +16,6 @@ typedef struct RemoteArg
 	bool		variadic;		/* an array whose elements are the arguments */
 } RemoteArg;
 
-/* Where "$1" stands in a statement. */
-typedef struct ParamPosition
-{
-	int			offset;
-	int			length;
-	int			param;			/* from 0 */
-} ParamPosition;
-
 typedef enum RemoteCallForm
 {
 	REMOTE_PROCEDURE,			/* CALL f(...) */
@@ -46,12 +38,6 @@ extern char *plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
 							  const char *schema, const char *name,
 							  int nargs, const RemoteArg *args,
 							  TupleDesc columns, List **params, List **positions);
-
-/*
- * The statement that COPYs the rows of a query that has parameter positions, in binary, with its
- * parameters' values, which are text.  palloc'd.
- */
-extern char *plshard_copy_sql(const RemoteQuery *query, const RemoteParams *params);
 
 /*
  * The body's own statement, with $n::type where it names values; "params" as
