@@ -7,11 +7,10 @@
  */
 #include "postgres.h"
 
-#include "base/settings.h"
 #include "call/copy_rows.h"
 #include "language/call.h"
+#include "language/encode.h"
 #include "language/expr.h"
-#include "language/funccache.h"
 #include "language/route.h"
 #include "language/split.h"
 
@@ -36,7 +35,7 @@ plshard_begin_call(PlshardCall *call, PlshardFunction *function, const NullableD
 		call->params = makeParamList(function->nargs + function->nlets);
 	for (int i = 0; i < function->nargs; i++)
 		plshard_set_value(call, i, args[i]);
-	function->use_count++;
+	plshard_use_function(function);
 }
 
 void
@@ -67,16 +66,6 @@ eval_typed(PlshardCall *call, const TypedExpr *typed)
 	return value;
 }
 
-void
-plshard_check_connect(const PlshardFunction *function)
-{
-	if (!superuser_arg(function->owner) && !plshard_connect_by_expression)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("only functions of superusers may compute what they connect to"),
-				 errhint("A superuser can allow it to others by the setting plshard.connect_by_expression.")));
-}
-
 /* The map of the destination clause, CLUSTER or CONNECT. */
 static ClusterMap *
 find_map(PlshardCall *call)
@@ -103,35 +92,6 @@ find_map(PlshardCall *call)
 }
 
 void
-plshard_encode_args(const PlshardCall *call, const NullableDatum *args, RemoteParams *params)
-{
-	const PlshardFunction *function = call->function;
-	int			n = function->query.nparams;
-	const char **values = palloc((n + 1) * sizeof(char *));
-	int		   *lengths = palloc((n + 1) * sizeof(int));
-	int		   *formats = palloc((n + 1) * sizeof(int));
-
-	plshard_encode_params(function->encoders, n, args,
-						  call->by_copy || call->map->options.disable_binary,
-						  values, lengths, formats);
-	params->values = values;
-	params->lengths = lengths;
-	params->formats = formats;
-}
-
-static void
-encode_values(PlshardCall *call)
-{
-	const PlshardFunction *function = call->function;
-	int			n = function->query.nparams;
-	NullableDatum *args = palloc((n + 1) * sizeof(NullableDatum));
-
-	for (int i = 0; i < n; i++)
-		args[i] = call->values[function->param_values[i]];
-	plshard_encode_args(call, args, &call->remote_params);
-}
-
-void
 plshard_prepare_call(PlshardCall *call)
 {
 	PlshardFunction *function = call->function;
@@ -153,7 +113,7 @@ plshard_prepare_call(PlshardCall *call)
 	if (call->split != NULL)
 		plshard_encode_split(call);
 	else
-		encode_values(call);
+		plshard_encode_values(call);
 
 	error_context_stack = callback.previous;
 }

@@ -29,17 +29,4 @@ extern void plshard_end_call(PlshardCall *call);
  */
 extern void plshard_prepare_call(PlshardCall *call);
 
-/*
- * Encodes the values of the remote statement's parameters, in the current memory
- * context or pointing into them.
- */
-extern void plshard_encode_args(const PlshardCall *call, const NullableDatum *args,
-								RemoteParams *params);
-
-/*
- * Throws 42501 unless the function may CONNECT to what an expression says: its
- * owner is a superuser, or one has set plshard.connect_by_expression.
- */
-extern void plshard_check_connect(const PlshardFunction *function);
-
 #endif							/* PLSHARD_CALL_H */

@@ -9,7 +9,7 @@
 #include "base/settings.h"
 #include "common/cryptohash.h"
 #include "language/call_identity.h"
-#include "language/route.h"
+#include "language/run_on.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "nodes/nodeFuncs.h"

@@ -1,13 +1,12 @@
 /*
  * compiler.h
  *
- * What the files of the compiler share; private to compile.c and compile_route.c.
+ * What the files of the compiler share; private to compile*.c.
  */
 #ifndef PLSHARD_COMPILER_H
 #define PLSHARD_COMPILER_H
 
-#include "language/compile.h"
-#include "language/expr.h"
+#include "language/function.h"
 #include "language/signature.h"
 
 typedef struct Compiler
@@ -24,6 +23,16 @@ typedef struct Compiler
 } Compiler;
 
 #define errposition_at(c, offset) plshard_errposition((c)->function->source, (offset))
+
+/*
+ * Begins the compilation of a body: creates the function and its context, below the
+ * current one; the current one becomes the compiler's own, for what does not stay.
+ * name is NULL for DO.
+ */
+extern void plshard_begin_compile(Compiler *c, const char *source, const char *name);
+
+/* Frees what does not stay; "caller" is the current memory context again. */
+extern void plshard_end_compile(Compiler *c, MemoryContext caller);
 
 /* Gives errors that know nothing of the body a position in it. */
 typedef struct PositionErrors
@@ -42,16 +51,5 @@ extern void plshard_pop_position(PositionErrors *errors);
  * NULL) is for a name that means none.
  */
 extern int	plshard_lookup_argument(Compiler *c, const AstArg *arg, const char *hint);
-
-/* ---- compile_route.c, in the order in which it must be called ---- */
-
-/* CLUSTER and CONNECT, as far as they say a constant. */
-extern void plshard_compile_destination(Compiler *c);
-
-/* CLUSTER or CONNECT by an expression, whose value must be text; sees all values. */
-extern void plshard_compile_destination_expr(Compiler *c);
-
-/* RUN ON and SPLIT. */
-extern void plshard_compile_run_on(Compiler *c);
 
 #endif							/* PLSHARD_COMPILER_H */

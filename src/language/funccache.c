@@ -234,23 +234,6 @@ is_valid(const PlshardFunction *function)
 	return true;
 }
 
-static void
-forget_function(PlshardFunction *function)
-{
-	function->forgotten = true;
-	if (function->use_count == 0)
-		MemoryContextDelete(function->context);
-}
-
-void
-plshard_release_function(PlshardFunction *function)
-{
-	Assert(function->use_count > 0);
-	function->use_count--;
-	if (function->forgotten && function->use_count == 0)
-		MemoryContextDelete(function->context);
-}
-
 /* A remote statement that is the same as before need not be prepared again. */
 static void
 keep_query_id(PlshardFunction *function, const PlshardFunction *previous)
@@ -293,7 +276,7 @@ plshard_function_for_call(FunctionCallInfo fcinfo)
 		if (slot->function != NULL)
 		{
 			keep_query_id(function, slot->function);
-			forget_function(slot->function);
+			plshard_forget_function(slot->function);
 		}
 		slot->function = function;
 	}

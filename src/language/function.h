@@ -158,7 +158,7 @@ typedef struct PlshardFunction
 	/* where to */
 	ClusterRef	cluster;		/* CLUSTER 'name'; else 0 */
 	const char *conninfo;		/* CONNECT 'conninfo' */
-	TypedExpr  *destination;			/* the text of CLUSTER or CONNECT by an expression */
+	TypedExpr  *destination;	/* the text of CLUSTER or CONNECT by an expression */
 	bool		connects;		/* CONNECT, not CLUSTER */
 	RunOnKind	run_on;
 	ExprList   *keys;			/* RUN_ON_HASH, RUN_ON_FUNCTION, RUN_ON_ARG */
@@ -190,6 +190,22 @@ typedef struct PlshardFunction
 	RowDecoder *decoder;		/* of a call's rows; NULL: void, or REDUCE */
 	Reduce	   *reduce;			/* or NULL */
 } PlshardFunction;
+
+/*
+ * Begins and ends a use of a function: as long as it is used it is not freed.
+ * A forgotten function is freed at the end of its last use.
+ */
+extern void plshard_use_function(PlshardFunction *function);
+extern void plshard_release_function(PlshardFunction *function);
+
+/* Frees a function, now or at the end of its last use. */
+extern void plshard_forget_function(PlshardFunction *function);
+
+/*
+ * Throws 42501 unless the function may CONNECT to the value of an expression: its
+ * owner is a superuser, or plshard.connect_by_expression is on.
+ */
+extern void plshard_check_connect(const PlshardFunction *function);
 
 /* One call, on the stack of its handler. */
 typedef struct PlshardCall

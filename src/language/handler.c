@@ -12,6 +12,7 @@
 #include "language/compile.h"
 #include "language/funccache.h"
 #include "language/reduce.h"
+#include "language/run_on.h"
 
 #include "access/parallel.h"
 #include "call/execute.h"
@@ -20,7 +21,6 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "funcapi.h"
-#include "language/route.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/inval.h"

@@ -39,15 +39,6 @@ extern char *plshard_call_sql(const ValueScope *scope, RemoteCallForm form,
 							  int nargs, const RemoteArg *args,
 							  TupleDesc columns, List **params, List **positions);
 
-/*
- * The body's own statement, with $n::type where it names values; "params" as
- * above; *is_procedure where it is CALL.  Throws what PostgreSQL's parser throws and 42601 for more than one
- * statement, with positions in the body; 0A000 for what is not allowed in a
- * read, or at all.  palloc'd.
- */
-extern char *plshard_body_sql(const char *source, SourceSpan span, const ValueScope *scope,
-							  bool is_write, bool *is_procedure, List **params);
-
 /* The number of a value's parameter, appended to *params where it is new. */
 extern int	plshard_param_number(List **params, int value);
 

@@ -9,8 +9,9 @@
  */
 #include "postgres.h"
 
-#include "language/call.h"
-#include "language/route.h"
+#include "language/encode.h"
+#include "language/expr.h"
+#include "language/run_on.h"
 #include "language/split.h"
 
 #include "miscadmin.h"
@@ -18,8 +19,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-
-#include "language/expr.h"
 
 /* An element that goes to a shard. */
 typedef struct Assignment
