@@ -5,9 +5,9 @@
 SET LOCAL search_path = pg_catalog, pg_temp;
 
 --
--- Everything is in schema plshard, whatever WITH SCHEMA says: so a dump of a front
--- with PL/Proxy can be restored with no more than the name changed.  The schema is
--- no part of the extension, since it also holds functions that users define.
+-- All objects are in schema plshard, also with WITH SCHEMA: a dump of a front with
+-- PL/Proxy can then be restored with only the name changed.  The schema is not a
+-- member of the extension, since it also holds functions that users define.
 --
 DO $$
 BEGIN
@@ -166,7 +166,7 @@ BEGIN
 		SELECT array_agg(c.cluster_id) INTO gone
 			FROM plshard.cluster c
 			WHERE NOT EXISTS (SELECT FROM plshard.clusters v WHERE v.cluster_id = c.cluster_id);
-		-- the cluster first: that waits for whoever changes it
+		-- the cluster first: this waits for a change of it
 		DELETE FROM plshard.cluster WHERE cluster_id = ANY (gone);
 		DELETE FROM plshard.node WHERE cluster_id = ANY (gone);
 		DELETE FROM plshard.shard WHERE cluster_id = ANY (gone);
@@ -182,7 +182,7 @@ END
 $$;
 
 --
--- What everybody may see
+-- Views for all roles
 --
 CREATE VIEW plshard.clusters AS
 	SELECT s.srvname AS cluster, c.cluster_id, c.epoch, pg_catalog.pg_get_userbyid(s.srvowner) AS owner
@@ -225,9 +225,9 @@ GRANT USAGE ON SCHEMA plshard TO PUBLIC;
 CREATE EVENT TRIGGER plshard_forget_dropped ON sql_drop
 	EXECUTE FUNCTION plshard.forget_dropped();
 
--- A cluster whose id no server has would be forgotten by the next DROP SERVER, and
--- one that two have would be dropped with either.  ("cluster" has no rows yet while
--- a dump's servers are restored.)
+-- Keeps each cluster id the option of exactly one server: the next DROP SERVER would
+-- drop a cluster without a server, and one with two servers with either of them.
+-- ("cluster" has no rows yet while a dump's servers are restored.)
 CREATE FUNCTION plshard.keep_cluster_ids() RETURNS event_trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -359,8 +359,8 @@ CREATE FUNCTION plshard.verify(cluster name)
 				   consistent boolean)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'plshard_verify';
 
--- What is left prepared on the nodes, of transactions whose outcome is still to be
--- brought about.  "decision" is null while none is known.
+-- The prepared parts on the nodes of transactions that are not resolved yet.
+-- "decision" is null while none is known.
 CREATE FUNCTION plshard.find_in_doubt()
 	RETURNS TABLE (cluster name, gid text, node name, prepared_at timestamptz, owner name,
 				   decider name, front_id uuid, decision text, session_alive boolean)
@@ -378,7 +378,7 @@ CREATE FUNCTION plshard.forget_front(front_id uuid)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'plshard_forget_front';
 
 --
--- For everybody; clusters are guarded by USAGE on their foreign servers
+-- For all roles; access to a cluster needs USAGE on its foreign server
 --
 CREATE FUNCTION plshard.shard_for(cluster name, VARIADIC key "any") RETURNS bigint
 	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'plshard_shard_for';

@@ -73,7 +73,7 @@ plshard_settings_init(void)
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 
 	DefineCustomBoolVariable("plshard.connect_by_expression",
-							 "Lets functions that no superuser owns CONNECT to what an expression says.",
+							 "Lets functions that no superuser owns CONNECT to the value of an expression.",
 							 NULL,
 							 &plshard_connect_by_expression,
 							 false,

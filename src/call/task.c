@@ -25,7 +25,7 @@
 #include "miscadmin.h"
 #include "transaction/remote_xact.h"
 
-#define OTHER_SERVER "the server is not the one that it was: a backup was restored, or a standby server promoted (plshard.accept_node says that nothing is missing)"
+#define OTHER_SERVER "the server is not the one that it was: a backup was restored, or a standby server promoted (plshard.accept_node accepts it if no data is missing)"
 
 /* Pending.number of the COMMIT or PREPARE that travels with a call; of a call with locks. */
 #define ONE_SHOT_COMMIT 1

@@ -108,7 +108,7 @@ check_node_keyword(const char *keyword, ClusterKind kind)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 				 errmsg("connection option \"%s\" is not allowed for a node", keyword),
-				 errhint("Use CREATE USER MAPPING, which may also be FOR PUBLIC, to say as whom the cluster's nodes are connected to.")));
+				 errhint("Use CREATE USER MAPPING, which may also be FOR PUBLIC, to set the user name for the cluster's nodes.")));
 
 	initStringInfo(&valid);
 	for (int i = 0; i < lengthof(node_keywords); i++)

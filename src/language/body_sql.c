@@ -10,7 +10,6 @@
 #include "language/body_sql.h"
 #include "language/expr.h"
 #include "language/query.h"
-
 #include "lib/stringinfo.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parser.h"

@@ -13,7 +13,6 @@
 #include "language/expr.h"
 #include "language/route.h"
 #include "language/split.h"
-
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"

@@ -12,17 +12,16 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "body_parser.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "language/compile.h"
 #include "language/compile_query.h"
 #include "language/compile_route.h"
 #include "language/expr.h"
 #include "language/lint.h"
 #include "language/run_on.h"
-
-#include "access/htup_details.h"
-#include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"

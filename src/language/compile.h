@@ -6,10 +6,9 @@
 #ifndef PLSHARD_COMPILE_H
 #define PLSHARD_COMPILE_H
 
-#include "language/function.h"
-
 #include "access/htup.h"
 #include "fmgr.h"
+#include "language/function.h"
 
 /*
  * The syntax tree of a body, in the current memory context.  Throws 42601,

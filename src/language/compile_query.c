@@ -7,14 +7,13 @@
 #include "postgres.h"
 
 #include "call/node_values.h"
+#include "catalog/pg_proc.h"
 #include "connection/statements.h"
 #include "language/body_sql.h"
 #include "language/compile_query.h"
 #include "language/expr.h"
 #include "language/query.h"
 #include "language/reduce.h"
-
-#include "catalog/pg_proc.h"
 #include "utils/lsyscache.h"
 
 static RemoteCallForm
@@ -133,7 +132,7 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 	if (c->is_inline && body->sql.length == 0 && body->target_name.name == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("DO does not say what to run"),
+				 errmsg("DO has nothing to run"),
 				 errhint("Add an SQL statement, or a TARGET.")));
 
 	if (body->sql.length > 0)

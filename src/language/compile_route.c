@@ -7,14 +7,13 @@
  */
 #include "postgres.h"
 
-#include "language/compile_route.h"
-#include "language/expr.h"
-#include "language/split.h"
-
 #include "access/genam.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "language/compile_route.h"
+#include "language/expr.h"
+#include "language/split.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -48,7 +47,7 @@ plshard_compile_destination(Compiler *c)
 	if (connect->location >= 0 && c->body->run_on != RUN_ON_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("RUN ON is for clusters: CONNECT says where to run already"),
+				 errmsg("RUN ON is for clusters and cannot be used with CONNECT"),
 				 errposition_at(c, c->body->run_on_location)));
 
 	function->connects = connect->location >= 0;

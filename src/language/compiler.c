@@ -8,7 +8,6 @@
 
 #include "language/compiler.h"
 #include "language/expr.h"
-
 #include "utils/guc.h"
 #include "utils/memutils.h"
 

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/htup_details.h"
 #include "base/arguments.h"
 #include "call/read.h"
@@ -27,9 +29,6 @@
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
-
-#include <ctype.h>
-
 
 #define EXPLAIN_COLUMNS 4
 

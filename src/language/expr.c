@@ -15,12 +15,11 @@
  */
 #include "postgres.h"
 
-#include "language/expr.h"
-
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
+#include "language/expr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"

@@ -7,7 +7,6 @@
 #define PLSHARD_EXPR_H
 
 #include "language/function.h"
-
 #include "nodes/parsenodes.h"
 #include "parser/parse_node.h"
 

@@ -10,12 +10,11 @@
  */
 #include "postgres.h"
 
-#include "language/compile.h"
-#include "language/funccache.h"
-
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "funcapi.h"
+#include "language/compile.h"
+#include "language/funccache.h"
 #include "miscadmin.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"

@@ -6,9 +6,8 @@
 #ifndef PLSHARD_FUNCCACHE_H
 #define PLSHARD_FUNCCACHE_H
 
-#include "language/function.h"
-
 #include "fmgr.h"
+#include "language/function.h"
 
 /*
  * The compiled function for a call, compiled now where there is none that is

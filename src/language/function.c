@@ -8,7 +8,6 @@
 
 #include "base/settings.h"
 #include "language/function.h"
-
 #include "miscadmin.h"
 #include "utils/memutils.h"
 

@@ -19,7 +19,6 @@
 #include "call/typeio.h"
 #include "cluster/cluster.h"
 #include "cluster/shard_hash.h"
-
 #include "executor/spi.h"
 #include "nodes/execnodes.h"
 #include "nodes/params.h"

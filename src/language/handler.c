@@ -7,13 +7,6 @@
  */
 #include "postgres.h"
 
-#include "language/call.h"
-#include "language/call_identity.h"
-#include "language/compile.h"
-#include "language/funccache.h"
-#include "language/reduce.h"
-#include "language/run_on.h"
-
 #include "access/parallel.h"
 #include "call/execute.h"
 #include "call/one_shot.h"
@@ -21,6 +14,12 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "funcapi.h"
+#include "language/call.h"
+#include "language/call_identity.h"
+#include "language/compile.h"
+#include "language/funccache.h"
+#include "language/reduce.h"
+#include "language/run_on.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/inval.h"

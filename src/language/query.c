@@ -7,7 +7,6 @@
 #include "postgres.h"
 
 #include "language/query.h"
-
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 

@@ -11,13 +11,12 @@
  */
 #include "postgres.h"
 
-#include "language/expr.h"
-#include "language/reduce.h"
-
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "language/expr.h"
+#include "language/reduce.h"
 #include "parser/analyze.h"
 #include "parser/parse_type.h"
 #include "parser/parser.h"

@@ -16,7 +16,7 @@ plshard_check_run_on(const ClusterMap *map, RunOnKind run_on, int64 run_on_shard
 	if (run_on == RUN_ON_NONE && map->nshards > 1 && !map->runs_anywhere)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("cluster \"%s\" has %d shards, but the function does not say on which to run",
+				 errmsg("cluster \"%s\" has %d shards, but the function has no RUN ON",
 						map->name, map->nshards),
 				 errhint("Add a RUN ON statement.")));
 	if (run_on == RUN_ON_SHARD && map->nshards > 0 && run_on_shard >= map->nshards)

@@ -7,13 +7,12 @@
  */
 #include "postgres.h"
 
-#include "language/signature.h"
-
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "language/signature.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"

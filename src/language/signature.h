@@ -6,10 +6,9 @@
 #ifndef PLSHARD_SIGNATURE_H
 #define PLSHARD_SIGNATURE_H
 
-#include "language/function.h"
-
 #include "access/htup.h"
 #include "fmgr.h"
+#include "language/function.h"
 
 /* What compilation needs of it; lives in the memory context it was read in. */
 typedef struct Signature

@@ -13,7 +13,6 @@
 #include "language/expr.h"
 #include "language/run_on.h"
 #include "language/split.h"
-
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

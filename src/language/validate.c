@@ -6,12 +6,11 @@
  */
 #include "postgres.h"
 
-#include "language/compile.h"
-
 #include "base/compat.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_foreign_server.h"
+#include "language/compile.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"

@@ -247,7 +247,7 @@ plshard_recovery_reason(const RecoveryNode *node)
 		PQresultErrorField(node->result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
 
 	if (message != NULL)
-		return psprintf("Node \"%s\" says: %s.", node->name, message);
+		return psprintf("Node \"%s\" reports: %s.", node->name, message);
 	if (node->sqlstate == 0)
 		return psprintf("Node \"%s\" has not answered.", node->name);
 	return psprintf("Node \"%s\" cannot be asked: %s.", node->name, node->message);

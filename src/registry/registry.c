@@ -413,7 +413,7 @@ ask_worker(const RegistryRequest *request, const RegistryAnswer *answer, char **
 	if (answer->outcome == REGISTRY_FAILED)
 		*message = answer->message[0] != '\0'
 			? psprintf("The registry could not be changed: %s.", answer->message)
-			: pstrdup("The registry's background worker ended without an answer: the server log says why.");
+			: pstrdup("The registry's background worker ended without an answer: the server log has the reason.");
 	else if (answer->outcome == REGISTRY_REFUSED)
 		*message = pstrdup(answer->message);
 	return answer->outcome;

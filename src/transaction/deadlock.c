@@ -339,7 +339,7 @@ give_up_if_blind(const WaitGraph *graph, LockWait *wait, const NodeConn *conn)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
 				 errmsg("gave up waiting for a lock on node \"%s\"", conn->node_name),
-				 errdetail("Whether this is a deadlock cannot be seen: node \"%s\" cannot be asked who waits for whom.",
+				 errdetail("Whether this is a deadlock is not known: the lock waits on node \"%s\" cannot be read.",
 						   graph->silent),
 				 errhint("Roll back and try the transaction again.")));
 }

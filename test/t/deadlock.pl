@@ -106,7 +106,7 @@ my @s = map { $c->session } 1 .. 3;
 my ($victim) = circle('two keys in opposite order',
 	[ $s[0], $on_12[0], $on_34[0], 3 ], [ $s[1], $on_34[0], $on_12[0], 1 ]);
 my $line = qr/On node "n[13]", session (\d+) of this front waits for session (\d+) of this front\./;
-like($victim->{err}, qr/^DETAIL:  $line\n$line\n/m, '... the error says who waits for whom');
+like($victim->{err}, qr/^DETAIL:  $line\n$line\n/m, '... the error lists the lock waits');
 is_deeply([ sort $victim->{err} =~ /\bsession (\d+)/g ], [ sort map { ($_->pid) x 2 } @s[ 0, 1 ] ],
 	'... by the process ids of the sessions on the front');
 like($victim->{err}, qr/^HINT:  Roll back and try the transaction again\./m, '... and what to do');
@@ -363,7 +363,7 @@ $s[1]->send("SELECT bump('$on_12[0]'); COMMIT");
 my @victims = grep { defined $_->{sqlstate} } @results;
 is_deeply([ grep { $_ ne '40P01' } map { $_->{sqlstate} } @victims ], [], 'where a node cannot be asked');
 ok(@victims > 0, '... the wait for a lock ends, too');
-like($victims[0]->{err}, qr/^DETAIL:  Whether this is a deadlock cannot be seen: node "n1" cannot be asked/m, '... saying why');
+like($victims[0]->{err}, qr/^DETAIL:  Whether this is a deadlock is not known: the lock waits on node "n1" cannot be read/m, '... with the reason');
 PostgreSQL::Test::Utils::append_to_file("$hba.new", $rules);
 rename "$hba.new", $hba or die;
 $c->node(1)->reload;
