@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "call/node_values.h"
 #include "catalog/pg_type_d.h"
+#include "cluster/node_schema.h"
 #include "cluster/unique_id.h"
 #include "connection/pipeline.h"
 #include "utils/builtins.h"
@@ -26,30 +27,6 @@ static const char values_sql[] =
 "SELECT pg_catalog.set_config('plshard_node.now', $1, true), "
 "pg_catalog.set_config('plshard_node.next_id', $2, true), "
 "pg_catalog.set_config('plshard_node.last_id', $3, true)";
-
-/* Whether a text contains a word (in lower case), in any letter case. */
-static bool
-mentions(const char *text, const char *word)
-{
-	size_t		length = strlen(word);
-
-	for (; *text != '\0'; text++)
-	{
-		if (pg_strncasecmp(text, word, length) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Names may be quoted, and stand apart: this finds more rather than less. */
-int
-plshard_node_values_in(const char *sql)
-{
-	if (!mentions(sql, "plshard_node"))
-		return 0;
-	return (mentions(sql, "now") ? NODE_VALUE_NOW : 0) |
-		(mentions(sql, "unique_id") ? NODE_VALUE_ID : 0);
-}
 
 /* The transaction's time, as text that is read alike under all settings. */
 static const char *

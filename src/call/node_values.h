@@ -10,12 +10,6 @@
 
 #include "call/execution.h"
 
-/* The values that a text (SQL) may use: bits. */
-#define NODE_VALUE_NOW 1
-#define NODE_VALUE_ID 2
-
-extern int	plshard_node_values_in(const char *sql);
-
 /*
  * The command that sets what plshard_node.now() returns for the rest of a
  * transaction on a node, for commands that are no call.  palloc'd.

@@ -10,21 +10,15 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "cluster/catalog_query.h"
+#include "cluster/map.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
-#include "utils/uuid.h"
 
 #define MAX_QUERY_PARAMS 6
-
-char *
-plshard_cluster_id_text(const ClusterMap *map)
-{
-	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&map->cluster_id)));
-}
 
 /* The owner of the registry's tables. */
 static Oid

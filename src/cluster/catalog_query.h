@@ -6,11 +6,6 @@
 #ifndef PLSHARD_CATALOG_QUERY_H
 #define PLSHARD_CATALOG_QUERY_H
 
-#include "cluster/cluster.h"
-
-/* A cluster's id as text, for a parameter of plshard_catalog_query.  palloc'd. */
-extern char *plshard_cluster_id_text(const ClusterMap *map);
-
 /*
  * Runs one SQL command on the registry's tables as their owner, in the caller's
  * transaction and independently of the caller's search_path: names of pg_catalog

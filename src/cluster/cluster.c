@@ -1,19 +1,22 @@
 /*
  * cluster.c
  *
- * The cache of cluster maps, and look-ups in a map.  Each map has a memory
- * context of its own, under CacheMemoryContext once it is complete; an
- * invalidation only marks it, and what is marked is freed at the end of the
- * top-level transaction, when nobody can hold a pointer to it.
+ * The cache of cluster maps.  Each map has a memory context of its own, below
+ * CacheMemoryContext once it is complete.  An invalidation only marks a map as
+ * outdated; it is freed at the end of the top-level transaction, when there are no
+ * pointers to it any more.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "base/compat.h"
 #include "catalog/pg_foreign_server.h"
+#include "cluster/cluster.h"
+#include "cluster/cluster_callbacks.h"
+#include "cluster/cluster_catalog.h"
+#include "cluster/cluster_server.h"
 #include "cluster/cluster_static.h"
 #include "cluster/conninfo.h"
-#include "connection/connection.h"
 #include "foreign/foreign.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
@@ -28,8 +31,8 @@ typedef struct CacheEntry
 {
 	ClusterRef	ref;			/* hash key */
 	ClusterMap *map;
-	Oid			usage_user;		/* found to have the right to use it ... */
-	uint64		usage_generation;	/* ... while usage_generation was this */
+	Oid			usage_user;		/* found to have the right to use it; InvalidOid: no user */
+	uint64		usage_generation;	/* the usage_generation of that check */
 } CacheEntry;
 
 /* A map that is not freed yet; allocated in the map's own context. */
@@ -43,23 +46,28 @@ static HTAB *cache = NULL;
 static dlist_head live_maps = DLIST_STATIC_INIT(live_maps);
 static bool have_outdated_maps = false;
 
-/* Moves with each invalidation of maps: one that comes while a map is read is seen. */
+/* Raised by each invalidation of maps, so that one during the reading of a map is noticed. */
 static uint64 map_generation = 0;
 
-/* Moves when rights may have changed. */
+/* Raised when privileges may have changed. */
 static uint64 usage_generation = 0;
 
+static void (*on_new_nodes) (const ClusterMap *map) = NULL;
+
+/* Marks all maps as outdated. */
 static void
 invalidate_maps(void)
 {
 	dlist_iter	iter;
 
 	map_generation++;
-	plshard_conninfo_generation++;
+	plshard_conninfo_outdate();
 	dlist_foreach(iter, &live_maps)
 		dlist_container(LiveMap, link, iter.cur)->map->valid = false;
 	have_outdated_maps = true;
 }
+
+/* ---- invalidation callbacks ---- */
 
 static void
 relation_changed(Datum arg, Oid relation)
@@ -68,7 +76,7 @@ relation_changed(Datum arg, Oid relation)
 		invalidate_maps();
 }
 
-/* A server, or the wrapper that it belongs to. */
+/* Of a server, or of the wrapper that it belongs to. */
 static void
 server_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -80,10 +88,10 @@ static void
 role_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
 	usage_generation++;
-	plshard_conninfo_generation++;
+	plshard_conninfo_outdate();
 }
 
-/* The functions that define clusters. */
+/* Of the functions that define clusters. */
 static void
 callbacks_changed(void)
 {
@@ -94,10 +102,10 @@ callbacks_changed(void)
 static void
 mapping_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
-	plshard_conninfo_generation++;
+	plshard_conninfo_outdate();
 }
 
-/* Frees the maps that an invalidation has hit; never throws. */
+/* Frees the outdated maps at the end of the transaction; raises no errors. */
 static void
 free_outdated_maps(XactEvent event, void *arg)
 {
@@ -145,6 +153,13 @@ plshard_cluster_init(void)
 	RegisterXactCallback(free_outdated_maps, NULL);
 }
 
+void
+plshard_on_new_nodes(void (*function) (const ClusterMap *map))
+{
+	on_new_nodes = function;
+}
+
+/* True for a foreign server of the wrapper plshard. */
 static bool
 is_plshard_server(Oid server_oid)
 {
@@ -184,6 +199,7 @@ plshard_cluster_find(const char *name)
 	return plshard_cluster_oid(name, false);
 }
 
+/* Errors as plshard_cluster_map if a user may not use a cluster. */
 static void
 check_usage(ClusterRef ref, Oid userid)
 {
@@ -209,7 +225,7 @@ check_usage(ClusterRef ref, Oid userid)
 		aclcheck_error(result, OBJECT_FOREIGN_SERVER, server->servername);
 }
 
-/* Which provider reads a cluster is decided here. */
+/* Reads a map by the provider of the cluster's kind. */
 static ClusterMap *
 load_map(ClusterRef ref, MemoryContext context)
 {
@@ -228,8 +244,8 @@ load_map(ClusterRef ref, MemoryContext context)
 }
 
 /*
- * Reads a map and makes it the cluster's newest.  From the first step that
- * changes the cache on, nothing can throw, so a failed load leaves no trace.
+ * Reads a map and makes it the cluster's newest.  Nothing raises an error once the
+ * cache has been changed, so a failed load leaves the cache as it was.
  */
 static CacheEntry *
 load_entry(ClusterRef ref)
@@ -249,10 +265,10 @@ load_entry(ClusterRef ref)
 	live->map = map;
 	dlist_push_head(&live_maps, &live->link);
 	MemoryContextSetParent(context, CacheMemoryContext);
-	if (!map->in_registry)
-		plshard_conn_close_others(map);
+	if (!map->in_registry && on_new_nodes != NULL)
+		on_new_nodes(map);
 
-	/* outdated while it was read: good for this call only, which began before */
+	/* outdated while it was read: good for this call, which began before that, only */
 	map->valid = (generation == map_generation);
 	return entry;
 }
@@ -272,16 +288,16 @@ drop_map(CacheEntry *entry)
 		return;
 	entry->map->valid = false;
 	have_outdated_maps = true;
-	plshard_conninfo_generation++;
+	plshard_conninfo_outdate();
 }
 
-/* The cluster's newest map, read if need be. */
+/* The cluster's newest map, read anew if it is outdated. */
 static CacheEntry *
 current_entry(ClusterRef ref)
 {
 	CacheEntry *entry = hash_search(cache, &ref, HASH_FIND, NULL);
 
-	/* a server that is gone: what this transaction did there still has to end */
+	/* a server that has been dropped: this transaction's work on its nodes still has to end */
 	if (entry != NULL && ref < FIRST_SESSION_CLUSTER &&
 		!SearchSysCacheExists1(FOREIGNSERVEROID, ObjectIdGetDatum(ref)))
 		return entry;
@@ -348,7 +364,7 @@ plshard_cluster_reload(Oid server_oid)
 	ClusterRef	ref = server_oid;
 	CacheEntry *entry;
 
-	/* first, or a message on its way would only cause another reload */
+	/* first, or a message that is yet to come would cause another reload */
 	AcceptInvalidationMessages();
 	entry = hash_search(cache, &ref, HASH_FIND, NULL);
 	if (entry != NULL)
@@ -360,115 +376,4 @@ ClusterMap *
 plshard_connect_map(const char *conninfo)
 {
 	return plshard_cluster_map(plshard_session_cluster(CLUSTER_CONNECT, conninfo)->ref);
-}
-
-static int
-shard_by_range(const ClusterMap *map, int32 hash)
-{
-	int			low = 0;
-	int			high = map->nshards - 1;
-
-	/* exact where all ranges are equal; else the search starts there */
-	int			guess = ((uint64) ((int64) hash - PG_INT32_MIN) * map->nshards) >> 32;
-
-	for (;;)
-	{
-		if (hash < map->shards[guess].min_value)
-			high = guess - 1;
-		else if (hash > map->shards[guess].max_value)
-			low = guess + 1;
-		else
-			return guess;
-		guess = low + (high - low) / 2;
-	}
-}
-
-int
-plshard_cluster_shard_of_hash(const ClusterMap *map, int64 hash)
-{
-	if (map->nshards == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cluster \"%s\" has no shards yet", map->name),
-				 errhint("Create them by plshard.create_shards.")));
-
-	switch (map->mapping)
-	{
-		case MAPPING_RANGES:
-			if (hash < PG_INT32_MIN || hash > PG_INT32_MAX)
-				ereport(ERROR,
-						(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-						 errmsg("hash value " INT64_FORMAT " is out of range for type integer",
-								hash)));
-			return shard_by_range(map, (int32) hash);
-		case MAPPING_MASK:
-			return (int) (hash & (map->nshards - 1));
-		case MAPPING_MODULUS:
-			return abs((int) (hash % map->nshards));
-	}
-	elog(ERROR, "unexpected mapping %d", (int) map->mapping);
-}
-
-int
-plshard_cluster_shard_index(const ClusterMap *map, int64 shard_id)
-{
-	if (map->nshards > 0)
-	{
-		/* shards that were made together have consecutive ids */
-		int64		guess = shard_id - map->shards[0].id;
-
-		if (guess >= 0 && guess < map->nshards && map->shards[guess].id == shard_id)
-			return guess;
-	}
-	for (int i = 0; i < map->nshards; i++)
-	{
-		if (map->shards[i].id == shard_id)
-			return i;
-	}
-	return -1;
-}
-
-int
-plshard_cluster_node_index(const ClusterMap *map, const char *name)
-{
-	for (int i = 0; i < map->nnodes; i++)
-	{
-		if (strcmp(map->nodes[i].name, name) == 0)
-			return i;
-	}
-	return -1;
-}
-
-int
-plshard_cluster_node_by_id(const ClusterMap *map, int32 node_id)
-{
-	int			low = 0;
-	int			high = map->nnodes - 1;
-
-	/* the order in which they were added is that of their ids */
-	while (low <= high)
-	{
-		int			middle = low + (high - low) / 2;
-
-		if (map->nodes[middle].id == node_id)
-			return middle;
-		if (map->nodes[middle].id < node_id)
-			low = middle + 1;
-		else
-			high = middle - 1;
-	}
-	return -1;
-}
-
-bool
-plshard_cluster_has_active(const ClusterMap *map, int64 shard_id, int32 node_id)
-{
-	int			shard = plshard_cluster_shard_index(map, shard_id);
-
-	for (int i = 0; shard >= 0 && i < map->shards[shard].nactive; i++)
-	{
-		if (map->nodes[plshard_placement(map, shard, i)->node].id == node_id)
-			return true;
-	}
-	return false;
 }

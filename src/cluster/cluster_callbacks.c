@@ -19,6 +19,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "cluster/cluster_callbacks.h"
 #include "cluster/cluster_static.h"
 #include "executor/spi.h"
 #include "miscadmin.h"

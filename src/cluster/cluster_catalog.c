@@ -13,7 +13,7 @@
 #include "access/table.h"
 #include "base/compat.h"
 #include "catalog/namespace.h"
-#include "cluster/cluster.h"
+#include "cluster/cluster_catalog.h"
 #include "cluster/options.h"
 #include "cluster/recorded_ddl.h"
 #include "commands/trigger.h"

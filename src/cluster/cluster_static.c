@@ -1,11 +1,9 @@
 /*
  * cluster_static.c
  *
- * What the providers of static clusters share: the clusters that have no foreign
- * server, and the making of a map.
- *
- * What is known for the rest of the session (numbers of clusters and nodes) is
- * below CacheMemoryContext; maps go to the context that the caller names.
+ * Makes the maps of static clusters.  Maps are allocated in the context that the
+ * caller names; the numbers of nodes last as long as the session, below
+ * CacheMemoryContext.
  */
 #include "postgres.h"
 
@@ -15,100 +13,11 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-/* ---- clusters without a server ---- */
-
-typedef struct SessionKey
-{
-	ClusterKind kind;
-	const char *text;
-} SessionKey;
-
-typedef struct SessionEntry
-{
-	SessionKey	key;			/* hash key, must be first */
-	SessionCluster *cluster;
-} SessionEntry;
-
-static HTAB *by_text = NULL;
-static SessionCluster **by_ref = NULL;
-static int	nclusters = 0;
-static int	room = 0;
-
-static uint32
-hash_session_key(const void *key, Size size)
-{
-	const SessionKey *k = key;
-
-	return hash_combine(k->kind, hash_bytes((const unsigned char *) k->text, strlen(k->text)));
-}
-
-static int
-match_session_keys(const void *a, const void *b, Size size)
-{
-	const SessionKey *x = a;
-	const SessionKey *y = b;
-
-	return x->kind == y->kind && strcmp(x->text, y->text) == 0 ? 0 : 1;
-}
-
-SessionCluster *
-plshard_session_cluster(ClusterKind kind, const char *text)
-{
-	SessionKey	key = {kind, text};
-	SessionEntry *entry;
-	SessionCluster *cluster;
-	char	   *copy;
-
-	if (by_text == NULL)
-	{
-		HASHCTL		control = {
-			.keysize = sizeof(SessionKey),
-			.entrysize = sizeof(SessionEntry),
-			.hash = hash_session_key,
-			.match = match_session_keys,
-			.hcxt = CacheMemoryContext
-		};
-
-		by_text = hash_create("plshard clusters without server", 16, &control,
-							  HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
-	}
-	entry = hash_search(by_text, &key, HASH_FIND, NULL);
-	if (entry != NULL)
-		return entry->cluster;
-
-	if (nclusters == room)
-	{
-		int			more = Max(16, room * 2);
-
-		by_ref = by_ref == NULL ?
-			MemoryContextAlloc(CacheMemoryContext, more * sizeof(SessionCluster *)) :
-			repalloc(by_ref, more * sizeof(SessionCluster *));
-		room = more;
-	}
-	cluster = MemoryContextAllocZero(CacheMemoryContext,
-									 sizeof(SessionCluster) + strlen(text) + 1);
-	copy = (char *) (cluster + 1);
-	strcpy(copy, text);
-	cluster->kind = kind;
-	cluster->text = key.text = copy;
-	cluster->ref = FIRST_SESSION_CLUSTER + nclusters;
-	entry = hash_search(by_text, &key, HASH_ENTER, NULL);
-	entry->cluster = by_ref[nclusters++] = cluster;
-	return cluster;
-}
-
-SessionCluster *
-plshard_session_cluster_by_ref(ClusterRef ref)
-{
-	Assert(ref >= FIRST_SESSION_CLUSTER && ref - FIRST_SESSION_CLUSTER < nclusters);
-	return by_ref[ref - FIRST_SESSION_CLUSTER];
-}
-
 /* ---- nodes ---- */
 
 /*
- * A node keeps its number as long as the session, whatever place it gets in the
- * cluster: connections and transactions on it are found by that.
+ * A node keeps its number for the whole session, also if its partition's number
+ * changes: connections and transactions on it are found by it.
  */
 typedef struct NodeKey
 {
@@ -122,8 +31,9 @@ typedef struct NodeEntry
 	int32		id;
 } NodeEntry;
 
-static HTAB *node_ids = NULL;
+static HTAB *node_ids = NULL;	/* of NodeEntry */
 
+/* The number of a node, assigned at its first use. */
 static int32
 node_id(ClusterRef ref, uint64 identity)
 {
@@ -148,13 +58,14 @@ node_id(ClusterRef ref, uint64 identity)
 	return entry->id;
 }
 
+/* A hash of a conninfo; never 0, which stands for no node. */
 static uint64
 conninfo_identity(const char *conninfo)
 {
-	/* 0 stands for no node */
 	return hash_bytes_extended((const unsigned char *) conninfo, strlen(conninfo), 0) | 1;
 }
 
+/* For qsort: by id. */
 static int
 compare_nodes(const void *a, const void *b)
 {
@@ -197,7 +108,7 @@ plshard_check_static(ClusterKind kind, int n, const char *const *conninfos, bool
 				 errhint("Set modular_mapping to true to use any number, with abs(hash %% n).")));
 }
 
-/* The partitions' nodes by id, each once.  Named after its first partition. */
+/* Makes the partitions' nodes, by id, each once and named after its first partition. */
 static void
 make_nodes(ClusterMap *map, int n, const char *const *conninfos)
 {
@@ -210,7 +121,7 @@ make_nodes(ClusterMap *map, int n, const char *const *conninfos)
 		int32		id = node_id(map->ref, identity);
 		ClusterNode *node = &map->nodes[nnodes];
 
-		/* in the order of their first use, which nearly always is the order of ids */
+		/* only an id out of order can be one that is there already */
 		if (nnodes > 0 && id <= map->nodes[nnodes - 1].id)
 		{
 			bool		known = false;

@@ -55,6 +55,12 @@ static const char *const defaults[][2] = {
 
 uint64		plshard_conninfo_generation = 0;
 
+void
+plshard_conninfo_outdate(void)
+{
+	plshard_conninfo_generation++;
+}
+
 static bool
 is_one_of(const char *keyword, const char *const *keywords, int nkeywords)
 {

@@ -8,7 +8,7 @@
 #ifndef PLSHARD_CONNINFO_H
 #define PLSHARD_CONNINFO_H
 
-#include "cluster/cluster.h"
+#include "cluster/map.h"
 #include "libpq-fe.h"
 #include "miscadmin.h"
 
@@ -24,11 +24,15 @@ typedef struct NodeConninfo
 } NodeConninfo;
 
 /*
- * Moves whenever something that plshard_build_conninfo reads may have changed
+ * Raised whenever something that plshard_build_conninfo reads may have changed
  * (maps, servers, user mappings, roles).  A fingerprint that was compared at a
- * generation needs no new look while it stands.
+ * generation need not be compared again while that is the current one.  Written by
+ * conninfo.c only.
  */
 extern uint64 plshard_conninfo_generation;
+
+/* Raises plshard_conninfo_generation. */
+extern void plshard_conninfo_outdate(void);
 
 /*
  * Whom a call of the current user connects as: whose mapping is looked up, whose

@@ -13,9 +13,7 @@
 #ifndef PLSHARD_GID_H
 #define PLSHARD_GID_H
 
-#include "postgres.h"
-
-#include "cluster/cluster.h"
+#include "cluster/map.h"
 #include "nodes/bitmapset.h"
 #include "utils/uuid.h"
 

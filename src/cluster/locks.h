@@ -7,7 +7,7 @@
 #ifndef PLSHARD_LOCKS_H
 #define PLSHARD_LOCKS_H
 
-#include "cluster/cluster.h"
+#include "cluster/map.h"
 
 /* The 64-bit advisory lock key of a whole shard, and of one key of it. */
 extern int64 plshard_shard_lock_key(const ClusterMap *map, int64 shard_id);

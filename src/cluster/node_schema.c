@@ -196,3 +196,27 @@ plshard_shard_schema(int64 shard_id)
 					" GRANT USAGE ON SCHEMA " PLSHARD_SHARD_SCHEMA_FORMAT " TO PUBLIC",
 					shard_id, shard_id);
 }
+
+/* True if a text contains a word, given in lower case, in any letter case. */
+static bool
+contains(const char *text, const char *word)
+{
+	size_t		length = strlen(word);
+
+	for (; *text != '\0'; text++)
+	{
+		if (pg_strncasecmp(text, word, length) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Names may be quoted, and anything may stand between schema and name: no parsing. */
+int
+plshard_node_values_in(const char *sql)
+{
+	if (!contains(sql, "plshard_node"))
+		return 0;
+	return (contains(sql, "now") ? NODE_VALUE_NOW : 0) |
+		(contains(sql, "unique_id") ? NODE_VALUE_ID : 0);
+}

@@ -31,7 +31,7 @@
 #ifndef PLSHARD_NODE_SCHEMA_H
 #define PLSHARD_NODE_SCHEMA_H
 
-#include "cluster/cluster.h"
+#include "cluster/map.h"
 
 #define SQLSTATE_LOCK_NOT_TAKEN MAKE_SQLSTATE('P','S','0','0','1')
 #define SQLSTATE_EPOCH_IS_OLD MAKE_SQLSTATE('P','S','0','0','2')
@@ -68,5 +68,12 @@ extern char *plshard_accept_server_command(const ClusterMap *map);
  * in it, so that what GRANT says of the objects in it decides.  palloc'd.
  */
 extern char *plshard_shard_schema(int64 shard_id);
+
+/* The values that the front sends with a write, as bits: of now() and of unique_id(). */
+#define NODE_VALUE_NOW 1
+#define NODE_VALUE_ID 2
+
+/* The values that SQL text may use: bits, possibly too many, never too few. */
+extern int	plshard_node_values_in(const char *sql);
 
 #endif							/* PLSHARD_NODE_SCHEMA_H */

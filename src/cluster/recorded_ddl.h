@@ -6,7 +6,7 @@
 #ifndef PLSHARD_RECORDED_DDL_H
 #define PLSHARD_RECORDED_DDL_H
 
-#include "cluster/cluster.h"
+#include "cluster/map.h"
 #include "nodes/pg_list.h"
 
 /* The recorded commands of a cluster (char *), in order, as of now.  palloc'd. */

@@ -7,8 +7,6 @@
 #ifndef PLSHARD_SHARD_HASH_H
 #define PLSHARD_SHARD_HASH_H
 
-#include "postgres.h"
-
 #include "fmgr.h"
 
 typedef struct ShardHash

@@ -6,8 +6,6 @@
 #ifndef PLSHARD_UNIQUE_ID_H
 #define PLSHARD_UNIQUE_ID_H
 
-#include "postgres.h"
-
 /* The lower bits of an id say which front's server has made it. */
 #define GENERATOR_BITS 15
 

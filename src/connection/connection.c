@@ -9,6 +9,7 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
+#include "cluster/cluster.h"
 #include "cluster/conninfo.h"
 #include "cluster/node_schema.h"
 #include "common/pg_prng.h"
@@ -133,6 +134,23 @@ is_too_old(const NodeConn *conn, const ClusterMap *map)
 		(Deadline) (map->options.connection_lifetime * 1000000.0 * conn->lifetime_jitter);
 }
 
+static void
+close_if_gone(NodeConn *conn, void *arg)
+{
+	const ClusterMap *map = arg;
+
+	if (conn->key.cluster == map->ref && conn->io.state == CONN_READY && conn->xact.depth == 0 &&
+		conn->in_use == 0 && plshard_cluster_node_by_id(map, conn->key.node_id) < 0)
+		plshard_conn_close(conn);
+}
+
+/* Closes idle connections to nodes that are no longer in the map of their cluster. */
+static void
+close_others(const ClusterMap *map)
+{
+	plshard_conn_each(close_if_gone, unconstify(ClusterMap *, map));
+}
+
 NodeConn *
 plshard_conn_get(const ClusterMap *map, int node, int slot)
 {
@@ -155,6 +173,7 @@ plshard_conn_get_as(const ClusterMap *map, int node, Oid userid, int slot)
 		ctl.hcxt = CacheMemoryContext;
 		connections = hash_create("plshard connections", 32, &ctl,
 								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		plshard_on_new_nodes(close_others);
 	}
 
 	memset(&key, 0, sizeof(key));
@@ -255,22 +274,6 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	conn->io.poll_events = WL_SOCKET_WRITEABLE;
 	if (PQstatus(conn->io.pg) == CONNECTION_BAD)
 		plshard_conn_lost_by_libpq(conn);
-}
-
-static void
-close_if_gone(NodeConn *conn, void *arg)
-{
-	const ClusterMap *map = arg;
-
-	if (conn->key.cluster == map->ref && conn->io.state == CONN_READY && conn->xact.depth == 0 &&
-		conn->in_use == 0 && plshard_cluster_node_by_id(map, conn->key.node_id) < 0)
-		plshard_conn_close(conn);
-}
-
-void
-plshard_conn_close_others(const ClusterMap *map)
-{
-	plshard_conn_each(close_if_gone, unconstify(ClusterMap *, map));
 }
 
 static void

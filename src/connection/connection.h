@@ -212,9 +212,6 @@ extern NodeConn *plshard_conn_get(const ClusterMap *map, int node, int slot);
 /* The same of another user. */
 extern NodeConn *plshard_conn_get_as(const ClusterMap *map, int node, Oid userid, int slot);
 
-/* Closes what no transaction uses of a cluster's connections to nodes that are not in its map. */
-extern void plshard_conn_close_others(const ClusterMap *map);
-
 /* Begins to connect: state CONN_CONNECTING, or CONN_LOST with a message.  Throws 2F003. */
 extern void plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node);
 

@@ -6,8 +6,8 @@
  */
 #include "postgres.h"
 
-#include "call/node_values.h"
 #include "catalog/pg_proc.h"
+#include "cluster/node_schema.h"
 #include "connection/statements.h"
 #include "language/body_sql.h"
 #include "language/compile_query.h"
@@ -15,6 +15,7 @@
 #include "language/query.h"
 #include "language/reduce.h"
 #include "utils/lsyscache.h"
+
 
 static RemoteCallForm
 call_form(const Compiler *c, TupleDesc columns, bool scalar)

@@ -12,6 +12,7 @@
 #include "call/execute.h"
 #include "call/node_values.h"
 #include "cluster/catalog_query.h"
+#include "cluster/node_schema.h"
 #include "language/lint.h"
 #include "maintenance/cluster_admin.h"
 #include "maintenance/deploy.h"

@@ -18,6 +18,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "cluster/cluster_catalog.h"
 #include "cluster/gid.h"
 #include "executor/spi.h"
 #include "libpq/pqsignal.h"

@@ -1,15 +1,13 @@
 /*
- * cluster_options.c
+ * static_options.c
  *
- * The provider for clusters whose partitions are options of their foreign server,
- * as in PL/Proxy: p0, p1 ... or partition_0, partition_1 ...  Works in the caller's
- * memory context; the map goes to the one that it names.
+ * Reads the partitions among a foreign server's options, named as in PL/Proxy.
+ * Allocates in the caller's memory context.
  */
 #include "postgres.h"
 
-#include "cluster/cluster_static.h"
+#include "cluster/static_options.h"
 #include "commands/defrem.h"
-#include "foreign/foreign.h"
 
 /* Nodes are numbered by uint16. */
 #define MAX_PARTITIONS PG_UINT16_MAX
@@ -40,9 +38,9 @@ plshard_partition_number(const char *option)
 const char **
 plshard_partitions(List *options, int *n)
 {
-	int			room = list_length(options);
-	const DefElem **given = palloc0((room + 1) * sizeof(DefElem *));
-	const char **conninfos = palloc0((room + 1) * sizeof(char *));
+	int			max = list_length(options);
+	const DefElem **given = palloc0((max + 1) * sizeof(DefElem *));
+	const char **conninfos = palloc0((max + 1) * sizeof(char *));
 	ListCell   *cell;
 	int			highest = -1;
 
@@ -56,8 +54,8 @@ plshard_partitions(List *options, int *n)
 			continue;
 		(*n)++;
 		highest = Max(highest, number);
-		if (number >= room)
-			continue;			/* so that one below is missing */
+		if (number >= max)
+			continue;			/* then one of the numbers below is missing */
 		if (given[number] != NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -69,7 +67,7 @@ plshard_partitions(List *options, int *n)
 	}
 	for (int i = 0; i <= highest; i++)
 	{
-		if (i >= room || given[i] == NULL)
+		if (i >= max || given[i] == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("partition %d is missing", i),
@@ -77,39 +75,4 @@ plshard_partitions(List *options, int *n)
 					 errhint("Number the partitions 0, 1, 2, ... without gaps.")));
 	}
 	return conninfos;
-}
-
-void
-plshard_check_partitions(List *options, bool modular_mapping)
-{
-	const char **conninfos;
-	int			n;
-
-	conninfos = plshard_partitions(options, &n);
-	if (n == 0)
-		return;
-	plshard_check_static(CLUSTER_SERVER, n, conninfos, modular_mapping);
-}
-
-ClusterMap *
-plshard_server_load(Oid server_oid, MemoryContext context)
-{
-	ForeignServer *server = GetForeignServer(server_oid);
-	ClusterOptions options;
-	const char **conninfos;
-	ClusterMap *map;
-	int			n;
-
-	plshard_cluster_options(server_oid, &options);
-	conninfos = plshard_partitions(server->options, &n);
-	if (n == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cluster \"%s\" has no partitions", server->servername),
-				 errdetail("Its server has neither options \"p0\", \"p1\", ... nor \"cluster_id\"."),
-				 errhint("Give the server partitions by ALTER SERVER, or create the cluster by plshard.create_cluster.")));
-	map = plshard_static_map(CLUSTER_SERVER, server_oid, server->servername, &options,
-							 n, conninfos, context);
-	map->server_oid = server_oid;
-	return map;
 }
