@@ -50,7 +50,7 @@
 #define NOTHING 0
 #define SUCCESS 1
 #define FAILURE 2
-#define GONE 3					/* nobody is there to be told, or he was told that it is not known */
+#define GONE 3					/* its client is gone, or was told that the outcome is unknown */
 
 typedef Node
 {
@@ -189,7 +189,7 @@ inline pick(set, n)
 
 /*
  * Evicts n.  With other fronts in two steps: first they must know, or have lost
- * their leases; only then nobody waits for it any more.
+ * their leases; only then it is not waited for any more.
  */
 inline evict(n)
 {
@@ -262,7 +262,7 @@ inline resolve(w, what, d, todo, saw)
 {
 	atomic { what = UNSAID; d = first(members[w]) };
 	do
-	/* D itself says it.  (Its commit is one step, so nobody waits for its row.) */
+	/* D itself says it.  (Its commit is one step, so its row is never waited for.) */
 	:: atomic { still(d, w) && node[d].alive ->
 			if
 			:: node[d].row[w] == COMMITTED -> what = COMMITTED
@@ -747,9 +747,9 @@ end:
 	/* I7 */
 	:: atomic { other_order(0, 1) || other_order(0, NODES - 1) ->
 			printf("found: two writes in two orders\n"); assert(false) }
-	/* I6: when nothing else can move, nobody waits */
+	/* I6: when nothing else can move, nothing waits */
 	:: atomic { timeout && (set_of(doubt_0) != 0 || set_of(doubt_1) != 0 || heard[0] == NOTHING || heard[WRITERS - 1] == NOTHING) ->
-			printf("found: somebody waits for ever\n"); assert(false) }
+			printf("found: a session waits for ever\n"); assert(false) }
 	od
 }
 

@@ -446,7 +446,7 @@ sub _children
 =item $c->deactivate($node [, $shard])
 
 Makes the placements of a node (or that of one shard) inactive, though the node
-is alive.  An eviction can rely on it that nobody writes to the node meanwhile;
+is alive.  An eviction can rely on it that nothing writes to the node meanwhile;
 here the nodes learn of the new epoch before anybody can use it.
 
 =cut

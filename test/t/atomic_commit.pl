@@ -193,7 +193,7 @@ is_deeply($c->copies("SELECT k FROM t WHERE k IN ('$a[3]', '$b[3]')"), [], '... 
 is($c->sql(q{SELECT state FROM plshard.decision WHERE gid ~ '_} . $front->pid . q{_'}), 'aborted',
 	'... which is written down at the registry');
 $c->node(3)->start;
-is(inactive(), '', '... and nobody is evicted');
+is(inactive(), '', '... and no node is evicted');
 
 # Between PREPARE and COMMIT: it is decided to commit, and the dead node evicted.
 $front = stopped_at('prepared', sprintf $write, $a[4], $b[4]);
@@ -208,7 +208,7 @@ $c->node(3)->start;
 repaired('a prepared node');
 
 # The deciding node dies before COMMIT: it is evicted, and what the others have prepared
-# is all there is of its shards, so somebody decides to commit; or it was not told
+# is all there is of its shards, so recovery decides to commit; or it was not told
 # everything, and it is undone.
 $front = stopped_at('before_commit', sprintf $write, $a[5], $b[5]);
 $c->node(1)->stop('immediate');
@@ -221,7 +221,7 @@ is(scalar(grep { !/^10000\|\w+\|n1/ } @{ $c->copies("SELECT k FROM t WHERE k IN 
 	'... and all nodes have what the caller heard');
 repaired('the deciding node');
 
-# The deciding node hangs: whether it has committed nobody knows, until it is evicted
+# The deciding node hangs: whether it has committed is unknown until it is evicted
 # and the others' word stands.
 $front = stopped_at('before_commit', sprintf $write, $a[15], $b[15]);
 $c->freeze(1);
@@ -290,7 +290,7 @@ foreach my $case ([ 'SERIALIZABLE', '1 1 0', 1 ], [ 'REPEATABLE READ', '0 1 0', 
 {
 	my ($level, $prepare, $rows) = @$case;
 	$front = stopped_at('prepared', "BEGIN ISOLATION LEVEL $level; SELECT count(*) FROM put_everywhere(); COMMIT");
-	is(prepared(), $prepare, "$level: who prepares before it is decided");
+	is(prepared(), $prepare, "$level: what is prepared before it is decided");
 	$r = resumed($front);
 	is($r->{sqlstate}, undef, '... it commits') or diag $r->{err};
 	is($c->sql("SELECT count(*) FROM plshard.transaction WHERE gid ~ '_" . $front->pid . "_'"), $rows, "... rows on the front");
@@ -360,7 +360,7 @@ foreach my $point (qw(prepare_sent prepared front_row front_committed prepared_e
 	my $there = all_or_nothing($point, $x, $y);
 	is($c->sql("DELETE FROM local WHERE v = 5 RETURNING k"), $there ? $x : '', '... as on the front');
 }
-is(inactive(), '', 'nobody was evicted');
+is(inactive(), '', 'no node was evicted');
 is_deeply([ $c->differences ], [], 'replicas are equal');
 $s = $c->session;
 

@@ -1,6 +1,6 @@
 
 # Calls with an id happen once, whatever is lost: the front's session when the nodes
-# have committed, the front itself, nodes, and whoever comes while the first still runs.
+# have committed, the front itself, nodes, and a call that comes while the first still runs.
 
 use strict;
 use warnings;

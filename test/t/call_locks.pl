@@ -98,7 +98,7 @@ is($s->sql("SELECT get('$key')"), 3, '... and then they were done');
 $s->sql("BEGIN; SELECT inc('$key')");
 $other->send("SELECT lock_shard('$key')");
 $c->wait_for($waits, on => $node);
-ok(!$other->is_done, 'who wants the whole shard waits for the call');
+ok(!$other->is_done, 'a write of the whole shard waits for the call');
 $s->sql('COMMIT');
 is($other->result->{sqlstate}, undef, '... up to its end');
 

@@ -130,7 +130,7 @@ foreach my $how (sort(grep { $_ !~ /rows|nothing|an extension/ } keys %copied), 
 }
 foreach my $how ('copy in', 'copy out', 'copy both')
 {
-	fails($s->try("SELECT plain_lie('$how')"), '08P01', "what nobody has asked for: $how");
+	fails($s->try("SELECT plain_lie('$how')"), '08P01', "an answer that was not asked for: $how");
 	fails($s->try("SELECT void_lie('$how')"), '08P01', "... nor here");
 }
 is_fine($s->try("SELECT lie('rows')"), "x\nx\nx\nx", 'what COPY sends');

@@ -163,7 +163,7 @@ is_fine($t->try($query), whole(16), '... also for another session');
 $c->thaw(2);
 $gate->quit;
 
-# it hangs while there is something on its way that nobody waits for: the COMMIT
+# it hangs while there is something on its way that is not waited for: the COMMIT
 until_there($u);
 is_fine($u->try("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM rows_of_c()"), ROWS * 16, 'a read in a transaction');
 $c->freeze(2);
@@ -182,7 +182,7 @@ is_fine($_->try($query), whole(16), '... and before one') foreach @sessions;
 $c->node(2)->start;
 is_fine($_->try($query), whole(16), 'a node that is back') foreach @sessions;
 
-# and nobody else has its shards
+# and no other node has its shards
 foreach my $how ('stop', 'freeze')
 {
 	$gate = close_gate(2);

@@ -1,5 +1,5 @@
 # Deadlocks that no server sees alone: between nodes, between fronts, and between
-# a node and a front.  One of those who wait gets 40P01, the others go on.
+# a node and a front.  One of the sessions that wait gets 40P01, the others go on.
 
 use strict;
 use warnings;
@@ -57,7 +57,7 @@ sub one_victim
 	my @victims = grep { defined $_->{sqlstate} } @results;
 	is(join(' ', map { $_->{sqlstate} } @victims), '40P01', "$name: one session gets 40P01");
 	is($victims[0]->{message}, 'deadlock detected', '... with what it is');
-	cmp_ok($_->{seconds}, '<', 30, '... and nobody waits for long') foreach @results;
+	cmp_ok($_->{seconds}, '<', 30, '... and none waits for long') foreach @results;
 	return $victims[0];
 }
 
@@ -113,7 +113,7 @@ like($victim->{err}, qr/^HINT:  Roll back and try the transaction again\./m, '..
 is($c->sql(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'plshard'}, on => 1), 2,
 	'... and the connections that looked are closed, those of the sessions are not');
 
-# The one to end it is the same, whoever comes last.
+# The victim is the same, in whatever order they come.
 circle('... the other way round', [ $s[1], $on_34[0], $on_12[0], 1 ], [ $s[0], $on_12[0], $on_34[0], 3 ]);
 
 # ... however often and at the same time they look
@@ -259,7 +259,7 @@ like($victim->{err}, qr/^DETAIL:  Process \d+ waits for /m, '... from the node i
 values_are({ map { ($_ => $values{$_} + 1) } @on_12[ 0, 1 ] }, '... and the other one is done');
 
 #
-# No deadlock: whoever just waits goes on to do so
+# No deadlock: a session that just waits goes on waiting
 #
 my $seen = $c->sql(q{SELECT sessions FROM pg_stat_database WHERE datname = 'postgres'}, on => 3);
 $before = $c->sql("SELECT get('$on_34[0]')");
@@ -274,7 +274,7 @@ $s[0]->sql('COMMIT');
 $r = $s[2]->result;
 is($r->{sqlstate}, undef, 'a long wait that is no deadlock ends with the lock');
 is($r->{out}, $before + 2, '... and the write is done');
-is($s[1]->result->{sqlstate}, undef, '... as is that of who waits behind');
+is($s[1]->result->{sqlstate}, undef, '... as is that of the session behind it');
 is($s[2]->try("BEGIN; SELECT bump('$on_12[0]'); SELECT slow('$on_34[0]'); COMMIT")->{sqlstate}, undef,
 	'a slow call is no deadlock');
 
@@ -297,7 +297,7 @@ is($s[0]->sql("SELECT bump('$many[318]'); COMMIT"), 1, '... which keeps others o
 is($s[1]->result->{out}, 1, '... until its end');
 
 #
-# Behind a prepared transaction: whoever waits resolves it, unless its session lives
+# Behind a prepared transaction: a session that waits resolves it, unless its own session lives
 #
 my $d = PlshardInDoubt->new($c, shard => 10000);
 my @new = grep { my $k = $_; !grep { $_ eq $k } @on_12 } $c->some_keys(8, shard => 10000);
@@ -385,7 +385,7 @@ CREATE FUNCTION late(k text, id int) RETURNS void LANGUAGE plshard AS
 SQL
 foreach my $i (1 .. 3)
 {
-	# the deciding nodes are those where nobody waits, or those where both do: then what
+	# the deciding nodes are those where no session waits, or those where both do: then what
 	# they wait for is prepared
 	my $commit = $i == 3 ? 'fast' : 'atomic';
 	my @parts = ([ "touch('$on_12[0]', 2)", "late('$on_34[$i]', 2)" ], [ "touch('$on_34[0]', 2)", "late('$on_12[$i]', 2)" ]);

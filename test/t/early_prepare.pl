@@ -66,7 +66,7 @@ sub prepared { return join ' ', map { $c->sql('SELECT count(*) FROM pg_prepared_
 
 my $n2_has_prepared = q{SELECT count(*) = 1 FROM pg_prepared_xacts};
 
-# Nothing of a call is left: not prepared, not written, not locked, nobody evicted.
+# Nothing of a call is left: not prepared, not written, not locked, no node evicted.
 sub gone
 {
 	my ($key, $name) = @_;
@@ -75,7 +75,7 @@ sub gone
 	is_deeply($c->copies("SELECT k FROM u WHERE k = '$key'"), [], "$name: nothing is written");
 	mode($_) foreach 1, 2;
 	is($c->try("SELECT act('$key')", timeout => 60)->{out}, '1', "$name: nothing is locked");
-	is($c->sql(q{SELECT count(*) FROM plshard.placements WHERE state <> 'active'}), 0, "$name: nobody is evicted");
+	is($c->sql(q{SELECT count(*) FROM plshard.placements WHERE state <> 'active'}), 0, "$name: no node is evicted");
 	return;
 }
 
@@ -312,7 +312,7 @@ foreach my $node (1, 2)
 }
 
 #
-# The key's lock is not free on one node: nobody waits for it with something prepared
+# The key's lock is not free on one node: no session waits for it with something prepared
 #
 $s->sql("BEGIN; SELECT bump('$hot')");
 my $lock = $c->sql(q{SELECT (classid::int8 << 32) | objid::int8 FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND objsubid = 1}, on => 1);

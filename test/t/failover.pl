@@ -1,6 +1,6 @@
 
 # Nodes that die: reads move to the next replica, a write evicts the node and
-# goes on; what only looks like a dead node evicts nobody.
+# goes on; what only looks like a dead node evicts no node.
 
 use strict;
 use warnings;
@@ -45,7 +45,7 @@ sub evicted
 }
 
 #
-# What evicts nobody
+# What evicts no node
 #
 my ($key) = $c->some_keys(1, on => 2);
 $c->sql(<<'SQL');
@@ -70,7 +70,7 @@ $s->sql('RESET statement_timeout');
 $c->wait_for(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE query ~ 'pg_sleep' AND state = 'active' AND pid <> pg_backend_pid()},
 	on => 2);
 pass('... and the nodes work on none of them');
-inactive_are([], 'time-outs evict nobody');
+inactive_are([], 'time-outs evict no node');
 
 # a lock wait, longer than node_timeout
 $c->sql(q{ALTER SERVER c OPTIONS (ADD node_timeout '200 ms')});
@@ -83,7 +83,7 @@ $c->wait_for(q{SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND
 	on => substr($c->sql("SELECT node FROM plshard.placements WHERE shard_id = plshard.shard_for('c', '$key') ORDER BY position LIMIT 1"), 1));
 $holder->sql('ROLLBACK');
 is($s->result->{out}, $before + 1, '... ends when the lock is free');
-inactive_are([], '... and evicts nobody');
+inactive_are([], '... and evicts no node');
 $c->sql(q{ALTER SERVER c OPTIONS (DROP node_timeout)});
 
 # killed backends
@@ -107,13 +107,13 @@ like($r->{sqlstate}, qr/^(57P01|08006)$/, 'a backend killed amid a transaction i
 $s->sql('ROLLBACK');
 is($s->sql("SELECT get('$key')"), $before + 3, '... which rolls all of it back');
 like($c->try("SELECT killing('$key')")->{sqlstate}, qr/^(57P01|08006)$/, 'a call that kills its backends');
-inactive_are([], 'killed backends evict nobody');
+inactive_are([], 'killed backends evict no node');
 
 $s->sql("BEGIN; SELECT bump('$key')");
 $c->sql($kill, on => 2);
 is($s->try('COMMIT')->{sqlstate}, '08006', 'a backend killed before COMMIT is an error');
 is($s->sql("SELECT get('$key')"), $before + 3, '... which rolls back, too');
-inactive_are([], '... and evicts nobody');
+inactive_are([], '... and evicts no node');
 is_deeply([ $c->differences ], [], 'replicas are equal');
 
 # a clean restart while connections are idle
@@ -128,7 +128,7 @@ is("$r->{out} $r->{err}", '200 ', 'reads go on after one');
 $c->node(2)->restart;
 $r = $s->try("BEGIN; SELECT get('$key'); SELECT bump('$key'); COMMIT");
 is("$r->{out} $r->{err}", ($before + 1) . "\n" . ($before + 2) . ' ', 'so does a transaction');
-inactive_are([], 'clean restarts evict nobody');
+inactive_are([], 'clean restarts evict no node');
 is_deeply([ $c->differences ], [], 'replicas are equal');
 
 #
@@ -148,7 +148,7 @@ foreach my $session ($s, $idle, $c->session, $c->session)
 }
 $r = $s->try("BEGIN ISOLATION LEVEL REPEATABLE READ; $reads; COMMIT");
 is("$r->{out} $r->{err}", '200 ', '... also in REPEATABLE READ');
-inactive_are([], 'reads evict nobody');
+inactive_are([], 'reads evict no node');
 
 $r = $s->try("BEGIN; SELECT bump('$key'); ROLLBACK");
 is($r->{sqlstate}, undef, 'a write goes on');
@@ -275,7 +275,7 @@ my $shard = $c->sql("SELECT plshard.shard_for('c', '$on_4')");
 is($c->try("INSERT INTO plshard_$shard.t VALUES (NULL, 1)", on => 4)->{sqlstate}, '23502', '... with its constraints');
 
 #
-# A write waits for a lock on a node that is evicted meanwhile, and where nobody gives it back
+# A write waits for a lock on a node that is evicted meanwhile, and where the lock is not released
 #
 $holder->sql("BEGIN; SELECT bump('$on_4')");
 my $locks = $c->sql(<<'SQL', on => 4);
@@ -325,7 +325,7 @@ foreach my $read ("SELECT get_late('$on_4')", "SELECT * FROM all_late('$on_4')",
 }
 
 #
-# The registry cannot be told (no worker can be started that would) that a node is dead: nobody goes on without it
+# The registry cannot be told (no worker can be started that would) that a node is dead: no write goes on without it
 #
 $_->quit foreach $s, $idle, $holder;
 $c->front->append_conf('postgresql.conf', 'max_worker_processes = 0');

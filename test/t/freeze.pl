@@ -96,7 +96,7 @@ $savepoint->send('COMMIT');
 until_waiting($savepoint->pid);
 is($c->sql('SELECT pg_cancel_backend(' . $savepoint->pid . ')'), 't', 'COMMIT, which probes the node, is cancelled');
 fails($savepoint->result, '57014', '... and ends');
-states_are('active', 'nobody was evicted');
+states_are('active', 'no node was evicted');
 
 $c->thaw(2);
 is($s->sql("SELECT bump('$k1')"), $v + 1, 'when the node is back, a session writes on it');
@@ -105,7 +105,7 @@ is($_->sql($get), 30, '... and read') foreach $s, $cancelled, $in_block, $savepo
 is_fine($undone->try('ROLLBACK'), '', 'a transaction that lay idle meanwhile rolls back');
 is($s->sql("SELECT get('$k2')"), substr($k2, 1), 'what was rolled back is not there');
 is($s->sql("SELECT get('$k3')"), substr($k3, 1), '... nor what could not be committed');
-states_are('active', 'nobody was evicted');
+states_are('active', 'no node was evicted');
 is_deeply([ $c->differences ], [], 'replicas are equal');
 
 #
@@ -127,7 +127,7 @@ is_fine($reader->try($get), 30, 'reads without a TIMEOUT answer from the other r
 is_fine($reader->try('SELECT total()'), 200, '... also of all shards');
 is_fine($c->session->try($get), 30, '... also in a new session');
 is_fine($reader->try("BEGIN; SELECT bump('$other') > 0; $get; COMMIT"), "t\n30", '... also in a transaction');
-states_are('active', 'reads evict nobody');
+states_are('active', 'reads evict no node');
 
 my $r = $s->try("BEGIN; SELECT bump('$k1'); ROLLBACK");
 is_fine($r, $v + 1, 'a write goes on');
@@ -153,7 +153,7 @@ is_deeply([ $c->differences ], [], '... on all replicas');
 
 #
 # It hangs at COMMIT.  Fast: the others commit, it is evicted.  Atomic: it has not
-# prepared, so nobody commits; the next write evicts it.
+# prepared, so nothing commits; the next write evicts it.
 #
 foreach my $mode ('fast', 'atomic')
 {
@@ -169,7 +169,7 @@ foreach my $mode ('fast', 'atomic')
 		if ($mode eq 'atomic')
 		{
 			fails($r, '08006', "$name: COMMIT fails");
-			states_are('active', '... evicts nobody');
+			states_are('active', '... evicts no node');
 			$r = $s->try('BEGIN; ' . join('; ', map { "SELECT bump('$_') IS NULL" } @$written) . '; COMMIT');
 			is_fine($r, join("\n", ('f') x @$written), '... and works when tried again');
 		}

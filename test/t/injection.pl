@@ -86,7 +86,7 @@ foreach my $shape ([ 2, 1 ], [ 3, 2 ])
 }
 
 #
-# It stops, and a writer who has to wait for what it has prepared resolves it after a
+# It stops, and a writer that has to wait for what it has prepared resolves it after a
 # minute; then it goes on, and learns what has become of it
 #
 {

@@ -115,7 +115,7 @@ foreach my $step (@steps)
 	kill 'CONT', $pid;
 	my $result = $session->result;
 	is($result->{sqlstate}, '40000', "$name: the one that stopped is told") or diag $result->{err};
-	is($writer->result->{out}, '2', "$name: a writer who waits for what it has locked goes on");
+	is($writer->result->{out}, '2', "$name: a writer that waits for what it has locked goes on");
 	$writer->quit;
 	$i->check($name, 2, 'absent', 'refused', $key);
 	$session->quit;

@@ -50,7 +50,7 @@ is($c->sql($rows, on => $_), 0, "its row is gone from n$_") foreach @{ $keys[0]{
 
 kill 'CONT', $pid;
 my $result = $session->result;
-is($result->{sqlstate}, '08007', 'who asks then is told that the outcome is not known') or diag $result->{err};
+is($result->{sqlstate}, '08007', 'a session that asks then learns that the outcome is not known') or diag $result->{err};
 $i->check('a lost answer', 2, 'present', PlshardInjection::told($result), @keys);
 
 $session->quit;

@@ -96,7 +96,7 @@ $c->sql('ALTER SYSTEM RESET max_prepared_transactions', on => 3);
 $c->node(3)->restart;
 is($c->sql(q{SELECT plshard.accept_node('c', 'n3')}), '', 'accept_node');
 is($c->try("SELECT put('$also', 1)")->{sqlstate}, undef, '... and a write');
-is(inactive(), '', '... evict nobody');
+is(inactive(), '', '... evict no node');
 $r = $c->try(q{CREATE ROLE nobody; SET ROLE nobody; SELECT plshard.accept_node('c', 'n3')});
 is($r->{sqlstate}, '42501', 'only the owner may say so');
 is($c->try(q{SELECT plshard.accept_node('c', 'n9')})->{sqlstate}, '42704', 'a node that is not there');

@@ -263,7 +263,7 @@ is(leftovers('t'), '', 'pooled: nothing is left in the sessions on the nodes');
 ok($node->safe_psql('postgres', "SELECT count(*) <= 6 FROM pg_stat_activity WHERE application_name = 'plshard' AND datname LIKE 'part%'"), '... which are as few as the pools');
 
 #
-# The pool is exhausted: who waits does not take the node for dead
+# The pool is exhausted: a call that waits does not take the node for dead
 #
 my ($a, $b, $d) = map { my $s = $c->session; $s->sql('SET search_path = pooled, public'); $s } 1 .. 3;
 $a->sql('BEGIN');

@@ -135,7 +135,7 @@ SET check_function_bodies = off;
 CREATE FUNCTION holder() RETURNS int LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON ANY; SELECT 1; $$;
 SQL
 is($c->sql("SELECT count(*) FROM pg_depend WHERE objid = 'holder()'::regprocedure AND refclassid = 'pg_foreign_server'::regclass"),
-	'0', 'nobody can hold on to a cluster without USAGE');
+	'0', 'no role can hold on to a cluster without USAGE');
 answers('owner', <<'SQL', '', 'the owner has it');
 CREATE FUNCTION get(k text) RETURNS int STABLE LANGUAGE plshard AS
 	$$ CLUSTER 'c'; RUN ON hash(k); SELECT t.v FROM t WHERE t.k = get.k; $$;
@@ -163,7 +163,7 @@ refused('app', "SELECT put('app', 1)", '28000', qr/role "app_on_node" is not per
 $c->sql('ALTER ROLE app_on_node LOGIN CONNECTION LIMIT 0', on => 1);
 refused('app', "SELECT put('app', 1)", '53300', qr/too many connections for role "app_on_node"/, 'or has too many connections there');
 $c->sql('ALTER ROLE app_on_node CONNECTION LIMIT -1', on => 1);
-is_deeply($c->states, { n1 => 'active:4', n2 => 'active:4' }, 'nobody is evicted for any of that');
+is_deeply($c->states, { n1 => 'active:4', n2 => 'active:4' }, 'no node is evicted for any of that');
 answers('app', "SELECT put('app', 2); SELECT get('app'), who_wrote('app')", "\n2|app_on_node", 'the right one');
 refused('app', "DO LANGUAGE plshard \$\$ CLUSTER 'c'; RUN ON ANY; DELETE FROM t; \$\$", '42501', qr/permission denied for table t/, 'rights on the node are those of the mapped role');
 answers('app', <<'SQL', '1', 'the language is trusted: anybody may use it');
@@ -240,7 +240,7 @@ like($r->{err}, qr/NOTICE: .*SELECT t\.v FROM t/, 'remote commands are shown');
 unlike(join('', @told), qr/\Q$secret\E/, 'no password in what clients were told');
 unlike(join('', @told), $conninfo, 'no conninfo either');
 $r = as('app', "SELECT * FROM plshard.nodes; SELECT * FROM plshard.clusters; SELECT * FROM pg_user_mappings WHERE usename <> 'app'");
-like($r->{out}, qr/teller/, 'an ordinary role sees who has a mapping');
+like($r->{out}, qr/teller/, 'an ordinary role sees which roles have a mapping');
 unlike($r->{out}, qr/\Q$secret\E/, 'but no password');
 foreach my $server ($c->front, $c->nodes)
 {

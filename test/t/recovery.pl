@@ -277,7 +277,7 @@ is($c->sql("SELECT cluster, outcome FROM plshard.forget_front('$seen') ORDER BY 
 is($t->where . ' ' . $other->where, '1:committed 2:committed 3:committed 1:nothing 2:aborted 3:aborted', 'then the nodes decide');
 
 #
-# Roles: who may finish what another role has prepared
+# Roles: which may finish what another role has prepared
 #
 $c->sql(<<"SQL", on => $_) foreach @all;
 CREATE ROLE app;
@@ -303,7 +303,7 @@ is($t->where, '1:committed 2:committed 3:committed', 'and does');
 $c->sql('ALTER SERVER c OWNER TO current_user');
 
 #
-# Rows are deleted when nobody needs them
+# Rows are deleted when they are not needed any more
 #
 sub age { $c->sql(q{UPDATE plshard_node.transaction SET written_at = written_at - interval '1 hour'}, on => $_) foreach @all; return; }
 my $rows = q{SELECT count(*) FROM plshard_node.transaction};

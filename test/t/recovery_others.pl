@@ -59,7 +59,7 @@ $r = $c->try("SELECT plshard.repair($shard, 'n2', 'n1')");
 is($r->{sqlstate}, undef, 'a repair of a node where something is left') or diag($r->{err});
 is($c->sql('SELECT count(*) FROM pg_prepared_xacts', on => 1), '0', 'rolls back what is prepared there');
 is($c->sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND pid <> pg_backend_pid()}, on => 1),
-	'0', 'and ends who works on other shards of it');
+	'0', 'and ends sessions that work on other shards of it');
 $r = $writer->try('COMMIT');
 is($r->{sqlstate}, undef, 'whose transaction goes on without that node') or diag($r->{err});
 $_->quit foreach $writer, $session;

@@ -56,7 +56,7 @@ like(slurp_file($front->logfile), qr/LOG:  transaction \Q@{[ $left[1]->gid ]}\E 
 
 $c->sql(q{UPDATE plshard_node.transaction SET written_at = written_at - interval '1 hour'}, on => $_) foreach 1, 2;
 $c->wait_for('SELECT count(*) = 0 FROM plshard_node.transaction', on => $_) foreach 1, 2;
-pass('rows that nobody needs go');
+pass('rows that are not needed are deleted');
 
 # A session of the front dies, and with it the whole front restarts.
 my $session = $c->session;
@@ -68,7 +68,7 @@ $c->wait_for_restart($session);
 resolved('after a crash of the front', @left);
 isnt($c->sql($launcher), $before, 'which took the launcher with it');
 
-# Nodes that do not answer keep nobody else waiting for ever.
+# Nodes that do not answer keep nothing else waiting for ever.
 $c->freeze(3);
 @left = leave_in_doubt();
 resolved('beside a cluster that is frozen', @left);
@@ -82,7 +82,7 @@ GRANT USAGE ON FOREIGN DATA WRAPPER plshard TO keeper;
 ALTER SERVER c OWNER TO keeper;
 SQL
 @left = leave_in_doubt();
-is($c->try("SET ROLE keeper; SELECT outcome FROM plshard.recover('c')")->{out}, '', 'an owner who cannot connect finds nothing');
+is($c->try("SET ROLE keeper; SELECT outcome FROM plshard.recover('c')")->{out}, '', 'an owner that cannot connect finds nothing');
 is(join(' ', map { $_->where } @left), '1:committed 2:prepared 1:nothing 2:prepared', 'nor does the worker for him');
 $c->sql("CREATE USER MAPPING FOR keeper SERVER c OPTIONS (\"user\" '$superuser', password_required 'false')");
 resolved('as the owner', @left);

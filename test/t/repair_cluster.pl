@@ -89,7 +89,7 @@ $c->wait_for("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AN
 my $deploying = $c->begin(q{SELECT plshard.deploy('c', 'CREATE TABLE during_repair (a int)')});
 $c->wait_for("SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $deploying->{pid} AND NOT granted)");
 $hold->quit;
-is($c->finish($repairing)->{sqlstate}, undef, 'a repair during which somebody deploys');
+is($c->finish($repairing)->{sqlstate}, undef, 'a repair during a deploy');
 $r = $c->finish($deploying);
 is($r->{sqlstate}, undef, 'deploy waits for it') or diag($r->{err});
 is($r->{out}, 16, 'and reaches the repaired placement');
@@ -120,7 +120,7 @@ $changing->sql('BEGIN');
 $changing->sql("SELECT plshard.deploy('c', 'CREATE TABLE never (a int)')");
 $changing->quit;
 $r = $c->try("SELECT plshard.repair(10000, 'n1', 'n2')");
-is($r->{sqlstate}, undef, 'a session that has gone holds nobody off') or diag($r->{err});
+is($r->{sqlstate}, undef, 'a session that has gone holds off no other') or diag($r->{err});
 
 # one that holds no shard is waited for, but not for ever
 $c->deactivate('n2', 10000);
@@ -147,7 +147,7 @@ my $session = $c->session;
 is($session->sql('SELECT count(put(i::text, i)) FROM generate_series(401, 500) AS i'), 100,
 	'writers recover by themselves');
 cmp_ok($epoch->(), '>=', $next, 'the registry has followed');
-is_deeply($c->states, $active, 'nobody is evicted');
+is_deeply($c->states, $active, 'no node is evicted');
 $c->sql("SELECT setval('plshard_node.\"epoch_$cluster_id\"', $next + 10)", on => 2);
 is($session->sql('BEGIN; SELECT count(put(i::text, i)) FROM generate_series(501, 600) AS i; COMMIT'), 100,
 	'in a transaction block too');

@@ -90,11 +90,11 @@ $r = $c->try('BEGIN; ' . put($shard) . "; $repair; COMMIT");
 is($r->{sqlstate}, '25001', 'in a transaction that has written');
 $c->sql('CREATE ROLE nobody');
 is($c->try("GRANT USAGE ON FOREIGN SERVER c TO nobody; SET ROLE nobody; $repair")->{sqlstate},
-	'42501', 'by somebody who does not own the cluster');
+	'42501', 'by a role that does not own the cluster');
 is_deeply($c->states, $inactive, 'nothing is changed');
 
 # ------------------------------------------------------------------------------
-note 'who waits';
+note 'what waits';
 
 my $hold = hold(2, $in_copy);
 my $repairing = $c->begin($repair);

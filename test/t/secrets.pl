@@ -1,5 +1,5 @@
 
-# Passwords are nowhere but where somebody put them: every way to give one, every way
+# Passwords are only where they were put: every way to give one, every way
 # to fail, and then a look through the logs of all servers, all that clients were
 # told, and all that other roles may read.
 

@@ -328,7 +328,7 @@ sub second_front
 	}
 	$self->_note('kill -9', $first->{name});
 	$first->kill9;
-	# what its registry says now, without anybody who could change it or resolve anything
+	# what its registry says now, without any session that could change it or resolve anything
 	mkdir "$dir/private";
 	$first->start("-k $dir/private -c shared_preload_libraries=");
 	system("pg_dump -h $dir/private -p $first->{port} -U postgres -f $dir/dump.sql postgres") == 0

@@ -74,7 +74,7 @@ C<kill9> ends the postmaster and all its children at once, and returns when they
 sub start
 {
 	my ($self, $options) = @_;
-	# nobody of it is left, though a process that nobody has waited for yet still has its number
+	# no process of it is left, though one that its parent has not waited for yet still has its number
 	unlink "$self->{data}/postmaster.pid", glob "$self->{dir}/{,*/}.s.PGSQL.$self->{port}.lock";
 	_must('pg_ctl', '-D', $self->{data}, '-l', $self->{log}, '-t', 120, '-w',
 		(defined $options ? ('-o', $options) : ()), 'start');
@@ -184,7 +184,7 @@ sub _children
 sub freeze
 {
 	my ($self, @pids) = @_;
-	# the postmaster first, so that there is nobody new afterwards
+	# the postmaster first, so that there is no new one afterwards
 	if (!@pids)
 	{
 		kill 'STOP', $self->postmaster;

@@ -8,7 +8,7 @@
  *     client DIR CLIENTS SEED ACCOUNTS REGISTERS PAUSE_MS
  *
  * DIR/front holds the connection string of the front, read anew for each session.
- * If DIR/inject appears, the client who takes it first sets plshard.inject to what it
+ * If DIR/inject appears, the client that takes it first sets plshard.inject to what it
  * says.  DIR/client-N.log gets a line for each operation, of fields separated by tabs:
  *
  *     kind begin end class sqlstate session commit cluster ...
@@ -239,7 +239,7 @@ transfer(Client *c, const char *cluster)
 			outcome = run_inside(c, NULL, give);
 		if (outcome == OK && form == 2)
 		{
-			/* certainly not done, and nobody may see a trace of it */
+			/* certainly not done: no trace of it may be seen */
 			outcome = run_inside(c, NULL, "ROLLBACK");
 			if (outcome == OK)
 			{

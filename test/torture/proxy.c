@@ -3,7 +3,7 @@
  *
  * The network between fronts and nodes, which can be cut: a TCP proxy on
  * 127.0.0.1 that passes everything on to a node's unix socket until it is told
- * not to.  A cut never closes a connection, so nobody is told of it.
+ * not to.  A cut never closes a connection, so no side is told of it.
  *
  *     proxy NAME=SOCKET ...
  *
@@ -135,7 +135,7 @@ accept_conn(Link *link)
 	if (connect(c->fd[NODE], (struct sockaddr *) &link->node, sizeof(link->node)) == 0)
 		return;
 	if (errno != EAGAIN)
-		reset_conn(c);			/* nobody listens */
+		reset_conn(c);			/* nothing listens */
 	else
 	{
 		/* a frozen server's queue is full */
@@ -201,7 +201,7 @@ is_over(Conn *c)
 		reset_conn(c);
 	for (int side = FRONT; side <= NODE; side++)
 	{
-		/* gone, and nobody waits for what it has sent */
+		/* gone, and what it has sent is not waited for */
 		if (c->ended[side] && c->fd[1 - side] < 0)
 			close_side(c, side);
 	}
