@@ -58,7 +58,7 @@ typedef struct AstLet
 typedef enum RunOnKind
 {
 	RUN_ON_NONE,				/* no RUN ON statement */
-	RUN_ON_HASH,				/* hash(expr, ...): span = what stands between the parentheses */
+	RUN_ON_HASH,				/* hash(expr, ...): span = the text between the parentheses */
 	RUN_ON_FUNCTION,			/* func(args...): span = the whole call */
 	RUN_ON_ARG,					/* argname, f.argname, $n */
 	RUN_ON_SHARD,				/* a number */
@@ -68,7 +68,7 @@ typedef enum RunOnKind
 
 typedef enum AccessMode
 {
-	ACCESS_BY_VOLATILITY,		/* neither READ nor WRITE was said */
+	ACCESS_BY_VOLATILITY,		/* neither READ nor WRITE: VOLATILE functions write */
 	ACCESS_READ,
 	ACCESS_WRITE
 } AccessMode;

@@ -4,7 +4,7 @@
  *
  * The grammar of function bodies, and plshard_parse.  It consists of plshard's
  * own statements; SQL inside them is read by calls of plshard_read_* from
- * empty rules, which stand where bison reduces without a lookahead token.
+ * empty rules, placed where bison reduces without a lookahead token.
  * Any error ends the parse by a jump to plshard_parse; all memory comes from
  * the caller's allocator, so nothing has to be cleaned up.
  */
@@ -107,7 +107,7 @@ static void add_let(ParseState *state, AstName name, SourceSpan type, SourceSpan
 body:
 	  %empty
 		{
-			(void) yynerrs;		/* bison counts errors, and nobody asks */
+			(void) yynerrs;		/* bison counts errors; the count is unused */
 		}
 	| body statement ';'
 	;
@@ -537,7 +537,7 @@ specified_once(ParseState *state, int seen, int location, const char *what)
 	state->seen |= seen;
 }
 
-/* Text between quotes in which a doubled quote stands for one. */
+/* The text between quotes, with doubled quotes reduced to one. */
 static char *
 unquote(ParseState *state, Lexeme lexeme, char quote)
 {

@@ -55,11 +55,11 @@ extern void plshard_fail(ParseState *state, int position, const char *hint,
 						 const char *format,...)
 			__attribute__((format(printf, 4, 5), noreturn));
 
-/* End the parse because "lexeme" cannot stand where it stands. */
+/* Ends the parse with a syntax error at "lexeme". */
 extern void plshard_syntax_error(ParseState *state, const Lexeme *lexeme, const char *hint)
 			__attribute__((noreturn));
 
-/* The hint that tells how the current statement is written. */
+/* The hint with the syntax of the current statement. */
 extern const char *plshard_statement_hint(const ParseState *state);
 
 /* scan.l */

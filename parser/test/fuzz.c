@@ -1,7 +1,7 @@
 /*
  * fuzz.c
  *
- * Feeds the parser what nobody would write: fuzz SEED COUNT [BODY-FILE ...]
+ * Feeds the parser generated and mutated bodies: fuzz SEED COUNT [BODY-FILE ...]
  * runs COUNT rounds of random bytes, random tokens, damaged copies of the given
  * bodies, and correct statements around SQL that hides semicolons, commas and
  * brackets wherever SQL lets it.  Any result must be in order (see check), and

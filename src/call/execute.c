@@ -39,10 +39,7 @@ plshard_execute(CallRequest *request)
 
 void
 plshard_execute_admin(ClusterMap *map, int nplacements, const AdminPlacement *placements,
-					  int nstatements, const char *const *statements,
-					  void (*row) (void *arg, int placement, int statement,
-								   const PGresult *result, int row),
-					  void *arg)
+					  int nstatements, const char *const *statements)
 {
 	Execution	e = {0};
 
@@ -53,8 +50,6 @@ plshard_execute_admin(ClusterMap *map, int nplacements, const AdminPlacement *pl
 	e.admin = placements;
 	e.nstatements = nstatements;
 	e.statements = statements;
-	e.admin_row = row;
-	e.admin_arg = arg;
 	e.ntasks = nplacements;
 	e.tasks = palloc0(sizeof(Task) * nplacements);
 	for (int i = 0; i < nplacements; i++)

@@ -25,14 +25,10 @@ extern void plshard_execute(CallRequest *request);
  * Runs "nstatements" SQL statements (one command each, no parameters) at each
  * placement, in order at one placement, at all placements at once, as a write in the
  * current transaction (so ROLLBACK undoes it on the nodes).  Placements are in
- * the lock order: by shard, then placement.  If "row" is not NULL it is
- * called for each row of each statement.  Unreachable nodes are errors here:
- * no node is evicted.
+ * the lock order: by shard, then placement.  Their rows are not read.  Unreachable
+ * nodes are errors here: no node is evicted.
  */
 extern void plshard_execute_admin(ClusterMap *map, int nplacements, const AdminPlacement *placements,
-								  int nstatements, const char *const *statements,
-								  void (*row) (void *arg, int placement, int statement,
-											   const PGresult *result, int row),
-								  void *arg);
+								  int nstatements, const char *const *statements);
 
 #endif							/* PLSHARD_EXECUTE_H */

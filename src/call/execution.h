@@ -92,9 +92,6 @@ typedef struct Execution
 	const AdminPlacement *admin;
 	int			nstatements;
 	const char *const *statements;
-	void		(*admin_row) (void *arg, int placement, int statement,
-							  const PGresult *result, int row);
-	void	   *admin_arg;
 
 	int			ntasks;
 	Task	   *tasks;

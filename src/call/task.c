@@ -400,11 +400,8 @@ static void
 call_result(Execution *e, Task *task, Pending *pending, PGresult *result)
 {
 	if (e->request == NULL)
-	{
-		for (int row = 0; e->admin_row && row < PQntuples(result); row++)
-			e->admin_row(e->admin_arg, task->target, pending->number, result, row);
-	}
-	else if (!e->is_write)
+		return;					/* rows of administrative statements are not read */
+	if (!e->is_write)
 		plshard_deliver(e, task, result);
 	else
 	{

@@ -113,7 +113,7 @@ scan_node(Node *node, void *context)
 			}
 
 		case T_TypeName:
-			/* what stands in geometry(point, 4326) are no columns */
+			/* the modifiers in geometry(point, 4326) are not columns */
 			return false;
 
 		case T_CallStmt:
@@ -149,7 +149,7 @@ compare_refs(const ListCell *a, const ListCell *b)
 }
 
 /*
- * The text with its references replaced.  PostgreSQL's scanner says where
+ * The text with its references replaced.  PostgreSQL's scanner finds where
  * tokens end: it keeps a zero byte behind the current one.
  */
 static char *

@@ -96,7 +96,7 @@ compile_one_shot(Compiler *c, TupleDesc columns, const ColumnDecoder *column)
 	function->one_shot = one_shot;
 }
 
-/* Keeps where the parameters stand: COPY takes none, so their values will stand there. */
+/* Keeps the positions of the parameters: COPY takes none, so values replace them. */
 static void
 compile_copy(Compiler *c, List *positions)
 {
@@ -167,7 +167,7 @@ compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 		types[i] = function->encoders[i].wire_type;
 	}
 
-	/* only a call casts its columns: what other statements return, the first answer tells */
+	/* only a call casts its columns; for other statements the first answer has the types */
 	if (decoder != NULL && body->sql.length == 0 && !c->signature.is_procedure &&
 		plshard_decodes_binary(decoder))
 		query->result_format = 1;

@@ -248,7 +248,7 @@ plshard_check_key_family(const ClusterMap *map, const PlshardFunction *function)
 															  RelationGetDescr(rel), &isnull))));
 		type = attno == InvalidAttrNumber ? InvalidOid : get_atttype(relation, attno);
 		if (!OidIsValid(type))
-			continue;			/* the table or its column is gone */
+			continue;			/* the table or its column was dropped */
 		found = plshard_shard_hash_family(type) == family;
 		other = type;
 	}

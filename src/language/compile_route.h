@@ -12,7 +12,7 @@
 /* CLUSTER and CONNECT, as far as they name a constant. */
 extern void plshard_compile_destination(Compiler *c);
 
-/* CLUSTER or CONNECT by an expression, whose value must be text; sees all values. */
+/* CLUSTER or CONNECT by an expression, which must be of type text; sees all values. */
 extern void plshard_compile_destination_expr(Compiler *c);
 
 /* RUN ON and SPLIT. */

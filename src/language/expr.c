@@ -320,7 +320,7 @@ is_user_function(Oid function, void *context)
 	return function >= FirstUnpinnedObjectId;
 }
 
-/* Whether an expression runs functions whose EXECUTE rights may change. */
+/* Whether an expression runs functions of users: EXECUTE rights on them may change. */
 static bool
 contains_user_code(Node *node, void *context)
 {

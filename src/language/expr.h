@@ -21,13 +21,13 @@ extern void plshard_transpose_error(const PlshardFunction *function);
 
 /*
  * While a fragment is handed to PostgreSQL's parser with its own text, adds
- * the fragment's place in the body to positions of errors.
+ * the fragment's offset in the body to positions of errors.
  */
 typedef struct FragmentErrors
 {
 	const char *source;
 	int			start;
-	int			prefix;			/* characters that stand before it in the text parsed */
+	int			prefix;			/* characters before it in the text parsed */
 	ErrorContextCallback callback;
 } FragmentErrors;
 
@@ -60,7 +60,7 @@ extern ExprList *plshard_value_expr(PlshardFunction *function, const ValueScope 
 /* The type that a span names; its position is in errors. */
 extern void plshard_lookup_type(const char *source, SourceSpan span, Oid *type, int32 *typmod);
 
-/* Names were looked up: the function is good only under this search_path. */
+/* Names were looked up: the function is valid only under this search_path. */
 extern void plshard_depend_on_search_path(PlshardFunction *function);
 
 /*
@@ -88,7 +88,7 @@ extern Datum plshard_eval_cast(PlshardCall *call, LocalExpr *cast, Datum value, 
 extern void plshard_set_value(PlshardCall *call, int value, NullableDatum datum);
 
 /*
- * Prepares and keeps a plan whose text sees the values of a scope; it is freed
+ * Prepares and keeps a plan for a text that sees the values of a scope; it is freed
  * with "owner".  SPI is connected.
  */
 extern SPIPlanPtr plshard_keep_plan(const char *text, RawParseMode mode,

@@ -2,7 +2,7 @@
  * funccache.c
  *
  * The compiled functions of this session: one slot a function, argument types,
- * collation and column list.  Slots stay for ever at the same place, so that
+ * collation and column list.  Slots are never moved or freed, so that
  * FmgrInfo.fn_extra may point to them; what they hold is replaced when it is
  * outdated, and freed when no call uses it any more.
  *
@@ -39,7 +39,7 @@ typedef struct FunctionSlot
 
 static HTAB *slots = NULL;
 
-/* Counts invalidations, so that a compilation knows that one has come. */
+/* Counts invalidations, so that one that arrives during a compilation is noticed. */
 static uint64 invalidations = 0;
 
 /* ---- invalidation ---- */
@@ -115,7 +115,7 @@ relcache_callback(Datum arg, Oid relation)
 	for_all_functions(relation_is_hit, 0, relation);
 }
 
-/* ---- keys: of the argument types only those count that there are ---- */
+/* ---- keys: only the first nargs argument types are part of one ---- */
 
 static Size
 size_of_key(const FunctionKey *key)
@@ -132,7 +132,7 @@ hash_key(const void *key, Size size)
 static int
 compare_keys(const void *a, const void *b, Size size)
 {
-	/* the number of them comes before those that it counts */
+	/* nargs comes before the types, so different numbers never compare equal */
 	return memcmp(a, b, size_of_key(a));
 }
 

@@ -34,12 +34,12 @@ typedef struct FunctionValue
 	bool		is_row;			/* name.field means something */
 } FunctionValue;
 
-/* The values that can be named at one place of the body. */
+/* The values that can be named at one point of the body. */
 typedef struct ValueScope
 {
 	const char *function_name;	/* qualifies names; NULL in DO */
 	int			nargs;			/* $1 ... $nargs */
-	int			nvalues;		/* the arguments, then the LETs before this place */
+	int			nvalues;		/* the arguments, then the LETs before this point */
 	const FunctionValue *values;
 } ValueScope;
 
@@ -56,7 +56,7 @@ typedef struct LocalExpr
 	bool		needs_snapshot; /* not immutable: must see what the caller did */
 } LocalExpr;
 
-/* Expressions that stand together: hash(a, lower(b)). */
+/* A list of expressions: hash(a, lower(b)). */
 typedef struct ExprList
 {
 	int			nexprs;
@@ -134,8 +134,8 @@ typedef struct PlshardFunction
 	uint32		proc_hash;		/* syscache hash value of the function */
 	Oid			owner;
 	List	   *type_dependencies;	/* of TypeDependency */
-	SearchPathState *search_path;	/* under which names were looked up; NULL: none were */
-	Oid			role;			/* whose rights were looked at; InvalidOid: nobody's */
+	SearchPathState *search_path;	/* under which names were looked up; NULL: no names */
+	Oid			role;			/* of the rights that were checked; InvalidOid: none were */
 	List	   *cached_expressions; /* of CachedExpression, all must be valid */
 	List	   *plans;			/* of SPIPlanPtr, all must be valid */
 	bool		stale;			/* state: must not be used for a new call */
@@ -150,7 +150,7 @@ typedef struct PlshardFunction
 	TypedExpr  *lets;
 	bool		needs_params;	/* some expression takes values through ParamListInfo */
 	int			nstates;
-	bool		states_keep;	/* states stay good beyond the transaction */
+	bool		states_keep;	/* states stay valid beyond the transaction */
 	Evaluator	evaluator;		/* state: of the outermost call */
 	MemoryContext call_context; /* state: of the outermost call */
 
@@ -212,7 +212,7 @@ typedef struct PlshardCall
 	PlshardFunction *function;
 	FunctionCallInfo fcinfo;	/* NULL in DO */
 	MemoryContext caller_context;
-	MemoryContext context;		/* of all that the call makes; gone with it */
+	MemoryContext context;		/* of all that the call makes; freed with it */
 	bool		nested;			/* another call of the function is under way */
 	Evaluator  *evaluator;
 	NullableDatum *values;		/* arguments and LETs */
@@ -222,7 +222,7 @@ typedef struct PlshardCall
 	int			ntargets;
 	CallTarget *targets;
 	RemoteParams remote_params; /* of all targets, unless they have parts of arrays */
-	struct SplitCall *split;	/* the arrays whose parts they have; or NULL */
+	struct SplitCall *split;	/* the arrays of which they have parts; or NULL */
 	bool		by_copy;		/* COPY may return the rows: parameters are text */
 } PlshardCall;
 

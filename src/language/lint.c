@@ -1,8 +1,8 @@
 /*
  * lint.c
  *
- * Looks at raw parse trees, which know no catalogs: what a name means on the
- * nodes is not known here, so functions are found by name.  Allocates in the
+ * Finds in raw parse trees what replicas would compute differently.  What a name
+ * means on the nodes is not known here, so functions are found by name.  Allocates in the
  * current memory context.
  */
 #include "postgres.h"
@@ -71,7 +71,7 @@ static const ReplicaValue replica_values[] = {
 #define BODY_CURE_HINT "Let the front compute it once: write LET %s; and use its name here."
 #define LET_UNIQUE_ID "id = plshard.unique_id()"
 
-/* What is looked through, and how loudly. */
+/* What is inspected, and whether a finding is an error or a warning. */
 typedef struct Lint
 {
 	ParseState *pstate;			/* NULL: it is a statement of a plshard function's body, */
@@ -209,7 +209,7 @@ lint_default(ParseState *pstate, const char *column, Node *expression)
 	(void) lint_expression(expression, &lint);
 }
 
-/* A number that each replica counts for itself. */
+/* A value from a sequence, which each replica counts by itself. */
 static void
 refuse_counter(ParseState *pstate, const char *column, int location)
 {
@@ -308,7 +308,7 @@ lint_persistence(ParseState *pstate, const RangeVar *relation, bool replicated)
 
 /* ---- function bodies ---- */
 
-/* Tokens that stand for the value by themselves, or before a parenthesis. */
+/* Finds the names of values in a body's text: keywords, or names before a parenthesis. */
 static void
 lint_body_text(const Lint *lint, char *body)
 {

@@ -29,7 +29,7 @@ extern void plshard_lint_command(ParseState *pstate, const RawStmt *command, boo
 extern void plshard_lint_body(const char *source, SourceSpan sql, const char *function_name);
 
 /*
- * Error context callback, whose arg is a source text (char *): makes an error's
+ * Error context callback, with a source text (char *) as arg: makes an error's
  * position one in that text rather than in the query that the client sent.
  */
 extern void plshard_source_error(void *source);

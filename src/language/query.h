@@ -13,7 +13,7 @@ typedef struct RemoteArg
 {
 	int			value;			/* -1: NULL of the type */
 	Oid			type;
-	bool		variadic;		/* an array whose elements are the arguments */
+	bool		variadic;		/* an array that holds the arguments */
 } RemoteArg;
 
 typedef enum RemoteCallForm

@@ -117,6 +117,6 @@ plshard_run_on(const PlshardFunction *function, const ClusterMap *map)
 int
 plshard_draw_shard(const ClusterMap *map)
 {
-	/* where none has an active placement, any of them says so */
+	/* where none has an active placement, any of them raises the error */
 	return Max(plshard_any_shard(map, NULL), 0);
 }

@@ -100,8 +100,8 @@ plshard_make_values(PlshardFunction *function, int nargs, int nlets)
 }
 
 /*
- * Without a call the types of polymorphic arguments are not known; any one
- * stands for them.
+ * Reads the arguments.  Without a call the types of polymorphic ones are not
+ * known; int4 is used in their place.
  */
 static void
 read_arguments(Signature *signature, PlshardFunction *function, HeapTuple proc_tuple,

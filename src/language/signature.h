@@ -1,7 +1,7 @@
 /*
  * signature.h
  *
- * What a function's pg_proc row says of its arguments and its result.
+ * A function's arguments and result, read from its pg_proc row.
  */
 #ifndef PLSHARD_SIGNATURE_H
 #define PLSHARD_SIGNATURE_H
@@ -15,8 +15,8 @@ typedef struct Signature
 {
 	bool		is_procedure;
 	bool		is_record;		/* its columns come from the call */
-	bool		types_unknown;	/* read without a call, and polymorphic: any types stand there */
-	bool		result_unknown; /* ... or returns a record, whose columns a call says */
+	bool		types_unknown;	/* read without a call, and polymorphic: the types are placeholders */
+	bool		result_unknown; /* ... or returns a record: its columns come with a call */
 	int			nargs;			/* all arguments, with OUT ones */
 	Oid		   *types;
 	char	  **names;			/* or NULL */
@@ -40,7 +40,7 @@ extern void plshard_make_values(PlshardFunction *function, int nargs, int nlets)
 /* Whether a call gives the argument a value. */
 extern bool plshard_is_input(const Signature *signature, int arg);
 
-/* Remembers what a type's values look like, down to PostgreSQL's own types. */
+/* Makes the function depend on a type and the types it is made of. */
 extern void plshard_depend_on_type(PlshardFunction *function, Oid type);
 
 #endif							/* PLSHARD_SIGNATURE_H */

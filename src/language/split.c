@@ -191,7 +191,7 @@ take_apart(const PlshardCall *call, int nelements)
 
 /* ---- elements to shards ---- */
 
-/* A call whose values are to be those of one element after the other. */
+/* Makes a copy of the call that takes the values of one element after the other. */
 static void
 begin_elements(const PlshardCall *call, PlshardCall *element)
 {
@@ -346,7 +346,7 @@ plshard_route_split(PlshardCall *call)
 	SplitCall  *split;
 
 	if (nelements == 0)
-		return true;			/* nothing to call anybody for */
+		return true;			/* no elements: no targets */
 	switch (plshard_run_on(call->function, call->map))
 	{
 		case RUN_ON_NONE:

@@ -22,10 +22,11 @@ extern ValueScope *plshard_element_scope(const PlshardFunction *function);
 
 /*
  * For a function with SPLIT: checks the arrays, and fills call->targets where
- * RUN ON speaks of single elements; returns false where it does not, and the
- * arrays go whole.  A NULL array counts as empty, and without elements there
- * are no targets, whatever RUN ON says.  Expressions are being evaluated.  Throws 2202E for arrays of
- * several dimensions or of different lengths, and as plshard_route.
+ * RUN ON depends on single elements; returns false where it does not, and every
+ * target gets the whole arrays.  A NULL array counts as empty; without elements
+ * there are no targets, for any RUN ON.  Expressions are being evaluated.  Throws
+ * 2202E for arrays of several dimensions or of different lengths, and as
+ * plshard_route.
  */
 extern bool plshard_route_split(PlshardCall *call);
 

@@ -21,7 +21,7 @@ PG_FUNCTION_INFO_V1(plshard_validator);
 
 /*
  * The function depends on its cluster.  A definition that it replaces has lost
- * its dependencies already; whoever calls the validator again finds the same.
+ * its dependencies already; the validator may be called again by hand.
  */
 static void
 record_dependency(Oid function, Oid server)
@@ -68,13 +68,13 @@ plshard_validator(PG_FUNCTION_ARGS)
 		plshard_check_definition(proc_tuple);
 	}
 
-	/* what is wrong with the body was said above, or is not to be said now */
+	/* errors of the body were raised above, or checks are switched off */
 	body = plshard_parse_body(TextDatumGetCString(source), true);
 	if (body != NULL && body->cluster.name != NULL)
 	{
 		Oid			server = plshard_cluster_oid(body->cluster.name, true);
 
-		/* it holds up DROP SERVER, so it is not for those who may not use the cluster */
+		/* it blocks DROP SERVER, so it needs the right to use the cluster */
 		if (OidIsValid(server) &&
 			object_aclcheck(ForeignServerRelationId, server, GetUserId(),
 							ACL_USAGE) == ACLCHECK_OK)

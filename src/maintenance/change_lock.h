@@ -11,8 +11,8 @@
 
 /*
  * Waits until no placement is being made from the definition, and holds off
- * further ones until the end of the transaction.  Whoever changes a cluster
- * calls it before anything else, above all before it locks rows or shards.
+ * further ones until the end of the transaction.  A change of a cluster
+ * calls it first, before it locks rows or shards.
  */
 extern void plshard_lock_for_change(Oid server_oid);
 

@@ -121,7 +121,7 @@ run_if_reachable(ClusterMap *map, const AdminPlacement *placement, const char *c
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		plshard_execute_admin(map, 1, placement, 1, &command, NULL, NULL);
+		plshard_execute_admin(map, 1, placement, 1, &command);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -188,7 +188,7 @@ drop_data(ClusterMap *map)
 	}
 }
 
-/* The cluster's rows go by the event trigger, as they do for a plain DROP SERVER. */
+/* The event trigger deletes the cluster's rows, as for a plain DROP SERVER. */
 Datum
 plshard_drop_cluster(PG_FUNCTION_ARGS)
 {
@@ -201,7 +201,7 @@ plshard_drop_cluster(PG_FUNCTION_ARGS)
 	if (PG_GETARG_BOOL(1))
 		drop_data(map);
 
-	/* credentials go with the cluster: they were needed up to here */
+	/* user mappings are dropped with the cluster; they were needed up to here */
 	server = quote_identifier(map->name);
 	mappings = plshard_catalog_query("SELECT string_agg(format("
 									 "'DROP USER MAPPING FOR %s SERVER %s', CASE WHEN umuser = 0"
@@ -219,7 +219,7 @@ plshard_drop_cluster(PG_FUNCTION_ARGS)
 /* ---- add_node, drop_node ---- */
 
 /*
- * Looks at a new node through a session of its own, and notes in the registry
+ * Inspects a new node through a connection of its own, and stores in the registry
  * which database of which server it is.
  */
 static void
@@ -354,13 +354,13 @@ plshard_add_node(PG_FUNCTION_ARGS)
 
 	inspect_node(map, where.node);
 	commands = plshard_node_schema(map, &ncommands);
-	plshard_execute_admin(map, 1, &where, ncommands, commands, NULL, NULL);
+	plshard_execute_admin(map, 1, &where, ncommands, commands);
 	PG_RETURN_VOID();
 }
 
 /*
- * Through a session of its own, so that it cannot be undone: a cached connection would not notice.
- * Nothing is accepted where the node is not fit.
+ * Through a connection of its own, so that ROLLBACK does not undo it: cached connections
+ * would not notice that.  Raises an error if the node does not meet the requirements.
  */
 Datum
 plshard_accept_node(PG_FUNCTION_ARGS)
@@ -379,7 +379,7 @@ plshard_accept_node(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* What add_node made on the node stays there: other clusters may use it too. */
+/* The objects that add_node created on the node stay: other clusters may use them. */
 Datum
 plshard_drop_node(PG_FUNCTION_ARGS)
 {
@@ -442,7 +442,7 @@ check_shard_numbers(const ClusterMap *map, int shard_count, int replicas)
 				 errhint("Add nodes by plshard.add_node, or ask for fewer replicas.")));
 }
 
-/* Adds a hint to a node's complaint that a schema is there already. */
+/* Adds a hint to a node's error that a schema exists already. */
 static void
 explain_duplicate_schema(void *arg)
 {
@@ -476,12 +476,12 @@ create_schemas(ClusterMap *map)
 			}
 		}
 		if (ncommands > 0)
-			plshard_execute_admin(map, 1, &where, ncommands, commands, NULL, NULL);
+			plshard_execute_admin(map, 1, &where, ncommands, commands);
 	}
 	error_context_stack = callback.previous;
 }
 
-/* They hold nothing yet: whatever servers they are on now are the right ones. */
+/* Accepts the current servers of all nodes, which hold no data yet. */
 static void
 accept_empty_nodes(ClusterMap *map)
 {
@@ -490,7 +490,7 @@ accept_empty_nodes(ClusterMap *map)
 
 	for (int i = 0; i < map->nnodes; i++)
 		nodes[i] = (AdminPlacement) {.node = i, .shard = -1};
-	plshard_execute_admin(map, map->nnodes, nodes, 1, &command, NULL, NULL);
+	plshard_execute_admin(map, map->nnodes, nodes, 1, &command);
 	pfree(nodes);
 }
 

@@ -1,8 +1,8 @@
 /*
  * deploy.c
  *
- * plshard.deploy: takes a text apart into its commands, has them looked
- * through, and runs and records them.  Everything is allocated in the caller's
+ * plshard.deploy: splits a text into its commands, checks them, runs and
+ * records them.  Everything is allocated in the caller's
  * context.
  */
 #include "postgres.h"
@@ -64,7 +64,7 @@ command_text(const char *text, const RawStmt *raw)
 	return pnstrdup(start, length);
 }
 
-/* Rows are not the definition of a placement: repair copies them. */
+/* Whether a command is part of the definition of a placement; rows are not: repair copies them. */
 static bool
 defines_something(const Node *command)
 {
@@ -134,7 +134,7 @@ plshard_deploy_commands(ClusterMap *map, char *text)
 				 errmsg("there is no command to deploy")));
 
 	texts = palloc((list_length(commands) + 1) * sizeof(char *));
-	/* a new column's default is evaluated for the rows that are there */
+	/* a new column's default is evaluated for the existing rows */
 	if (plshard_node_values_in(text) & NODE_VALUE_NOW)
 		texts[ntexts++] = plshard_node_now_command();
 	foreach(cell, commands)
@@ -149,7 +149,7 @@ plshard_deploy_commands(ClusterMap *map, char *text)
 										 2, (const char *[]) {plshard_cluster_id_text(map), command});
 	}
 	placements = active_placements(map, &nplacements);
-	plshard_execute_admin(map, nplacements, placements, ntexts, texts, NULL, NULL);
+	plshard_execute_admin(map, nplacements, placements, ntexts, texts);
 	return nplacements;
 }
 

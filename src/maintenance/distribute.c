@@ -1,8 +1,8 @@
 /*
  * distribute.c
  *
- * plshard.distribute_table: whether a table of the front can be sharded by a
- * column, and its creation on the placements, which deploy.c does.  Everything
+ * plshard.distribute_table: checks that a table of the front can be sharded by
+ * a column, and creates it on the placements through deploy.c.  Everything
  * is allocated in the caller's context.
  */
 #include "postgres.h"
@@ -68,8 +68,8 @@ check_key(Relation relation, const char *key)
 }
 
 /*
- * What a shard alone cannot keep: uniqueness over all shards, references to
- * rows of other shards, numbers that are counted.
+ * Refuses what one shard alone cannot guarantee: uniqueness over all shards,
+ * references to rows of other shards, values from sequences.
  */
 static void
 check_constraints(const ClusterMap *map, Relation relation, AttrNumber key_number, const char *key)
@@ -134,7 +134,7 @@ check_constraints(const ClusterMap *map, Relation relation, AttrNumber key_numbe
 				 errhint("Drop the default or identity, and let the front make the value: write LET id = plshard.unique_id(); in the plshard function, and pass it on as an argument.")));
 }
 
-/* Says what of the table does not get to the placements. */
+/* Raises a NOTICE for each property of the table that the placements do not get. */
 static void
 tell_what_stays(Relation relation)
 {

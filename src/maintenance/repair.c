@@ -2,8 +2,8 @@
  * repair.c
  *
  * plshard.repair and plshard.repair_cluster.  They work on connections of their
- * own, outside the caller's transaction: what is repaired stays so, whatever
- * becomes of the caller.
+ * own, outside the caller's transaction: what is repaired stays so, also if the
+ * caller rolls back.
  *
  * A list of jobs (repair_job.c), each in a memory context of its own below the
  * caller's, is worked off side by side: for each destination node one at a time, and
@@ -37,7 +37,7 @@ typedef enum EntryState
 	ENTRY_RUNNING,
 	ENTRY_DONE,
 	ENTRY_FAILED,
-	ENTRY_LEFT_OUT				/* nothing to do any more, or the destination is away */
+	ENTRY_LEFT_OUT				/* nothing to do any more, or the destination is unreachable */
 } EntryState;
 
 /* A placement to be repaired; the strings belong to the map it was found in. */
@@ -49,7 +49,7 @@ typedef struct RepairEntry
 	const char *destination_name;
 	bool		first;			/* of its destination: what is in doubt there comes before */
 	RepairJob  *job;			/* while it is running */
-	bool		finished;		/* the job says so */
+	bool		finished;		/* the job is finished */
 	uint64		rows;
 	ErrorData  *error;
 } RepairEntry;
@@ -125,7 +125,7 @@ end_job(RepairEntry *entry, EntryState state)
 	MemoryContextDelete(context);
 }
 
-/* Leaves out what else was to go to a node that cannot be reached; how many. */
+/* Leaves out the other entries for an unreachable destination; returns how many. */
 static int
 leave_out_destination(RepairList *list, const char *destination_name)
 {
@@ -181,7 +181,7 @@ turn_entry(RepairList *list, RepairEntry *entry)
 		ReThrowError(entry->error);
 	if (superfluous)
 	{
-		/* somebody else was faster */
+		/* another session has repaired it */
 		entry->state = ENTRY_LEFT_OUT;
 		entry->error = NULL;
 	}
@@ -189,7 +189,7 @@ turn_entry(RepairList *list, RepairEntry *entry)
 		warn(entry, reached ? 0 : leave_out_destination(list, entry->destination_name));
 }
 
-/* May an entry's job begin: is none running for the same destination? */
+/* Whether an entry's job may begin: none is running for the same destination. */
 static bool
 destination_is_free(const RepairList *list, const RepairEntry *entry)
 {
@@ -202,7 +202,7 @@ destination_is_free(const RepairList *list, const RepairEntry *entry)
 	return true;
 }
 
-/* Has a placement been repaired there, and so all been resolved before? */
+/* Whether a placement has been repaired there, and so all been resolved before. */
 static bool
 destination_is_resolved(const RepairList *list, const RepairEntry *entry)
 {
@@ -240,7 +240,7 @@ turn_entries(RepairList *list)
 	return ended;
 }
 
-/* Works off a list. */
+/* Runs all entries of a list to their end. */
 static void
 run_list(RepairList *list)
 {

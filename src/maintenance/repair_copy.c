@@ -4,13 +4,13 @@
  * Streams one table from a node to another: COPY TO on one connection is fed into
  * COPY FROM on the other.  Nothing is read from the source while the destination
  * cannot take more, so memory is bounded by the longest row.  Rows are held in
- * libpq's malloc'ed buffers, and never across a throw.
+ * libpq's malloc'ed buffers, and freed before any error is thrown.
  */
 #include "postgres.h"
 
 #include "maintenance/repair_copy.h"
 
-/* Bytes that libpq may hold for the destination before we look whether it takes them. */
+/* Bytes that libpq may hold for the destination before they are flushed. */
 #define FLUSH_SIZE (64 * 1024)
 
 /* Bytes after which other copies get their turn. */
@@ -46,7 +46,7 @@ poll_both(TableCopy *copy, PGresult **destination_result)
 	return copy->source_done && copy->destination_done;
 }
 
-/* Gives one row to the destination; returns false where libpq cannot. */
+/* Gives one row to libpq for the destination; false where libpq fails. */
 static bool
 pass_on(TableCopy *copy, char *row, int length)
 {
@@ -57,7 +57,7 @@ pass_on(TableCopy *copy, char *row, int length)
 	return put == 1;
 }
 
-/* Sees whether the destination takes what libpq holds for it. */
+/* Flushes what libpq holds for the destination; true when all of it was sent. */
 static bool
 destination_takes_more(TableCopy *copy)
 {
@@ -70,7 +70,7 @@ destination_takes_more(TableCopy *copy)
 	return unsent == 0;
 }
 
-/* True when the last row has been passed on. */
+/* Passes on the rows that have arrived; true when the last one has been. */
 static bool
 stream(TableCopy *copy)
 {
@@ -86,7 +86,7 @@ stream(TableCopy *copy)
 		plshard_admin_lost(source);
 	source->ready = destination->ready = 0;
 
-	/* wait for read on the destination, too: it may tell that it goes away */
+	/* wait for read on the destination, too: it may report that it shuts down */
 	destination->events = WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE;
 	source->events = 0;
 	for (;;)

@@ -36,7 +36,7 @@ extern void plshard_copy_begin(TableCopy *copy, AdminConnection *source, AdminCo
 
 /*
  * Moves what can be moved without waiting, holding at most one row and a small
- * buffer; true when the table is copied.  Otherwise the connections' events say
+ * buffer; true when the table is copied.  Otherwise the connections' events are
  * what to wait for.  Throws either node's error.
  */
 extern bool plshard_copy_turn(TableCopy *copy);

@@ -3,13 +3,13 @@
  *
  * The last step of a repair (PROTOCOL rule 20).  A node must refuse writes of
  * fronts that do not know of the new placement before that placement is active,
- * so the nodes are told first.  Should the registry not follow, it is raised to
- * what the nodes know; no node ever knows an epoch that the registry has
- * passed by, since an epoch is used for one attempt only.
+ * so the nodes get the epoch first.  If the registry fails to follow, it is raised to
+ * the epoch of the nodes later; no node ever has an epoch that the registry has
+ * skipped, since an epoch is used for one attempt only.
  *
- * Every writer needs the shard's lock on the source: before the source is told
- * it waits there, later it is refused.  So no write is missed if the lock
- * outlives the telling; a source that has restarted has lost it.
+ * Every writer needs the shard's lock on the source: before the source has
+ * the epoch it waits there, afterwards it is refused.  So no write is missed if the
+ * lock is held until then; a source that has restarted has lost it.
  *
  * Connections live in a context of their own, below the current one.
  */
@@ -21,10 +21,10 @@
 #include "maintenance/repair_epoch.h"
 #include "utils/memutils.h"
 
-/* How long a node may take to note an epoch, in milliseconds. */
+/* How long a node may take to store an epoch (ms). */
 #define EPOCH_TIMEOUT 10000
 
-/* No shard's id: the lock under which a node's epoch is raised. */
+/* The id, used for no shard, of the lock under which a node's epoch is raised. */
 #define EPOCH_LOCK 0
 
 /* Opens connections on all nodes that must know the epoch; returns how many. */
@@ -48,7 +48,7 @@ open_connections(const ClusterMap *map, int destination_node, AdminConnection **
 	return n;
 }
 
-/* Tells the nodes; returns the epoch. */
+/* Writes a new epoch to the nodes and returns it. */
 static int64
 raise_epoch(const ClusterMap *map, int destination_node, int64 seen_epoch, int64 *raised)
 {
@@ -76,7 +76,7 @@ raise_epoch(const ClusterMap *map, int destination_node, int64 seen_epoch, int64
 	return epoch;
 }
 
-/* Throws an error of raise_epoch again, with what to do about it. */
+/* Rethrows an error of raise_epoch, with a hint. */
 static void
 rethrow_with_hint(void)
 {

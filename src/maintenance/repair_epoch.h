@@ -12,13 +12,13 @@
 /*
  * Writes a new epoch, above all that the registry, the nodes and the caller
  * (seen_epoch) know, to every node that holds active placements and to the
- * destination, looks whether the source's connection has held the shard's lock until
+ * destination, checks that the source's connection has held the shard's lock until
  * then, and makes the placement active at that epoch.
  *
  * *raised is the epoch from before it is first written anywhere until the
- * registry has it, else 0: whoever gives up then calls
+ * registry has it, else 0: a caller that gives up then calls
  * plshard_registry_advance.  REGISTRY_REFUSED: the cluster has changed since
- * the map was read, *message says how.  Throws where a node cannot be told, or
+ * the map was read, *message is the reason.  Throws where the epoch cannot be written to a node, or
  * the lock was lost.
  */
 extern RegistryOutcome plshard_activate_at_new_epoch(const ClusterMap *map, int64 shard_id,

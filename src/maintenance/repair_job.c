@@ -2,12 +2,12 @@
  * repair_job.c
  *
  * The repair of one placement, step by step (PROTOCOL rule 20).  Each step
- * takes the result of the one before it, sends the next commands and says which
- * step comes then; nothing waits, except for the last one's few round trips.
+ * takes the result of the one before it, sends the next commands and sets the
+ * step that follows; nothing waits, except for the last one's few round trips.
  *
- *   connect to the destination  before the lock: writers do not wait for that
+ *   connect to the destination before the lock: writers do not wait for that
  *   lock the shard             on its active placements, in their order
- *   clear the destination      end what old sessions have left there
+ *   clear the destination      terminate old sessions there, drop the schema
  *   replay the recorded DDL    in the destination's one transaction, like the rest
  *   compare the relations      of source and destination
  *   copy the tables            without triggers and foreign keys, and the results of
@@ -35,10 +35,10 @@
 #include "transaction/participants.h"
 #include "utils/builtins.h"
 
-/* How often a change of the cluster is waited for: each time 0.2 s. */
+/* How often to wait for a change of the cluster, 0.2 s each time. */
 #define DEFINITION_ATTEMPTS 25
 
-/* How often old sessions on the destination are ended, and how long each time (ms). */
+/* How often old sessions on the destination are terminated, and for how long (ms). */
 #define CLEAR_ATTEMPTS 3
 #define CLEAR_TIMEOUT 5000
 
@@ -57,8 +57,7 @@ await(RepairJob *job, AdminConnection *conn, const char *sql, RepairStep next)
 }
 
 /*
- * Looks whether the placements are as they must be, and remembers where they
- * stand in the map.
+ * Checks the state of the placements, and stores their indexes in the map.
  */
 static void
 check_placements(RepairJob *job)
@@ -138,7 +137,7 @@ note_epoch(RepairJob *job, const PGresult *result)
 	job->seen_epoch = Max(job->seen_epoch, strtoi64(PQgetvalue(result, 0, 0), NULL, 10));
 }
 
-/* One placement is locked: the next, or look whether it is they that count. */
+/* One placement is locked: locks the next, or checks that the active placements are the same. */
 static void
 locked(RepairJob *job, const PGresult *result)
 {
@@ -197,8 +196,8 @@ lock_next(RepairJob *job)
 /* ---- clearing the destination ---- */
 
 /*
- * Makes names on the destination be found as calls and deploy find them.  search_path
- * is pg_catalog before.
+ * The command that sets search_path on the destination as for calls and deploy; it is
+ * pg_catalog before.
  */
 static const char *
 path_command(const RepairJob *job)
@@ -252,8 +251,8 @@ begin_destination(RepairJob *job, const PGresult *result)
 }
 
 /*
- * Ends sessions that still hold something of the placement: they are of fronts
- * that have given it up, or have gone.
+ * Ends sessions that still hold locks of the placement: they belong to fronts that
+ * no longer use it, or to fronts that are lost.
  */
 static void
 clear_destination(RepairJob *job, const PGresult *result)
@@ -363,7 +362,7 @@ relation_is(const PGresult *relations, int i, char kind)
 	return PQgetvalue(relations, i, REL_KIND)[0] == kind;
 }
 
-/* Throws where the recorded commands do not lead to what the source has. */
+/* Throws where the recorded commands do not create the relations that the source has. */
 static void
 compare_relations(const RepairJob *job)
 {
@@ -432,7 +431,7 @@ activate(RepairJob *job, const PGresult *result)
 				job->finished = true;
 				return;
 			case REGISTRY_REFUSED:
-				/* something else has changed in the cluster: look again */
+				/* something else has changed in the cluster: try again */
 				if (attempts >= SHARD_LOCK_ATTEMPTS)
 					plshard_shard_restless(job->shard_id);
 				break;
@@ -464,7 +463,7 @@ plshard_repair_end(RepairJob *job)
 
 /* ---- the rows, and what follows them ---- */
 
-/* A node of which everything has to be repaired may be on another server than before. */
+/* A node without active placements may be on another server than before: accepts it. */
 static void
 commit_destination(RepairJob *job, const PGresult *result)
 {
@@ -560,7 +559,7 @@ static void
 prepare_tables(RepairJob *job, const PGresult *frame)
 {
 	job->afterwards = PQgetvalue(frame, 0, 1);
-	/* what recorded commands have deferred would be in the way of ALTER TABLE */
+	/* pending deferred constraints would make ALTER TABLE fail */
 	await(job, job->destination,
 		  psprintf("SET CONSTRAINTS ALL IMMEDIATE; %s;\n%s",
 				   PQgetvalue(frame, 0, 0), path_command(job)),

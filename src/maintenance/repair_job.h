@@ -36,8 +36,8 @@ typedef struct RepairJob
 	int			attempts;		/* to find the placements unchanged */
 	int			nlocks;			/* connections that hold the shard's lock, */
 	AdminConnection **locks;	/* in placement order */
-	int64		seen_epoch;		/* the newest that a node knows */
-	int64		raised_epoch;	/* nodes may know it, the registry does not */
+	int64		seen_epoch;		/* the newest of a node */
+	int64		raised_epoch;	/* nodes may have it, the registry does not */
 	AdminConnection *source;	/* one of locks */
 	AdminConnection *destination;
 	bool		holds_definition;	/* of the cluster, see change_lock.h */
@@ -56,7 +56,7 @@ typedef struct RepairJob
 } RepairJob;
 
 /*
- * Begins, after looking whether it can be done.  Errors: 42704 unknown shard or
+ * Begins, after checking that it can be done.  Errors: 42704 unknown shard or
  * node; 55000 where the source holds no active placement, or the destination none or
  * an active one.
  */
@@ -74,8 +74,8 @@ extern bool plshard_repair_turn(RepairJob *job);
 extern int	plshard_repair_connections(RepairJob *job, AdminConnection **conns);
 
 /*
- * Ends a job, also after an error: then it makes good that nodes may know an
- * epoch that the registry does not.  The context is left to the caller.
+ * Ends a job, also after an error: then it raises the registry's epoch if nodes may
+ * have a newer one.  The context is left to the caller.
  */
 extern void plshard_repair_end(RepairJob *job);
 

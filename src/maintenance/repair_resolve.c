@@ -1,9 +1,9 @@
 /*
  * repair_resolve.c
  *
- * PROTOCOL rule 20: a node that counts again must not have a say in a transaction
- * that others have decided without it, so these are resolved while it is still out.
- * What is prepared there then is of no use, since the copy replaces it.
+ * PROTOCOL rule 20: a node that becomes active again must not take part in a decision
+ * that other nodes have made without it, so such transactions are resolved while it
+ * is still inactive.  What is prepared there is rolled back: the copy replaces it.
  *
  * Everything is allocated in the current memory context, the job's.
  */
@@ -20,10 +20,10 @@
 /* How long a session on the destination may take to end (ms). */
 #define END_TIMEOUT 5000
 
-/* How long a transaction whose session lives is waited for (ms). */
+/* How long to wait for a transaction of a session that is alive (ms). */
 #define RESOLVE_TIMEOUT 5000
 
-/* Connects to all nodes that count, and the destination. */
+/* Connects to all nodes with active placements and to the destination, which it returns. */
 static RecoveryNode *
 connect(RepairJob *job, RecoveryNodes *nodes)
 {
@@ -55,7 +55,7 @@ connect(RepairJob *job, RecoveryNodes *nodes)
 	return destination;
 }
 
-/* Resolves what names the destination, on nodes that count. */
+/* Resolves the transactions that name the destination, on nodes with active placements. */
 static void
 resolve_naming(RecoveryNodes *nodes, const RecoveryNode *destination)
 {
@@ -99,7 +99,7 @@ shard_keys(const ClusterMap *map, const char *destination_name)
 	return psprintf("'{%s}'::bigint[]", keys.data);
 }
 
-/* Ends the sessions that are at work on placements there, which do not count. */
+/* Terminates sessions that hold locks of placements there, which are inactive. */
 static void
 end_sessions(RecoveryNodes *nodes, RecoveryNode *destination)
 {
@@ -119,6 +119,7 @@ end_sessions(RecoveryNodes *nodes, RecoveryNode *destination)
 	plshard_admin_check(destination->conn, result);
 }
 
+/* Rolls back what is left prepared on the destination. */
 static void
 roll_back_rest(RecoveryNodes *nodes, const RecoveryNode *destination)
 {
@@ -148,7 +149,7 @@ plshard_repair_resolve(RepairJob *job)
 	if (!bms_is_member(destination->id, nodes->current))
 	{
 		end_sessions(nodes, destination);
-		/* what they have prepared elsewhere meanwhile */
+		/* those sessions may have prepared parts on other nodes in the meantime */
 		resolve_naming(nodes, destination);
 		roll_back_rest(nodes, destination);
 	}

@@ -13,8 +13,8 @@
 /*
  * Takes recorded commands (char *, one command each) and returns a list in
  * which enums are created with all the values that later commands add to them,
- * without those later commands; the list given is changed.  A value's place, and the names under which
- * it was known in between, stay the same.  palloc'd; strings are shared.
+ * without those later commands; the list given is changed.  The order of values, and
+ * the names that a value has in between, stay the same.  palloc'd; strings are shared.
  */
 extern List *plshard_merge_enum_values(List *commands);
 

@@ -1,7 +1,7 @@
 /*
  * shard_lock.c
  *
- * Holding off the writers of one shard from outside of calls (PROTOCOL rule 1).
+ * Blocks the writers of one shard from outside of calls (PROTOCOL rule 1).
  * Allocates in the current memory context.
  */
 #include "postgres.h"

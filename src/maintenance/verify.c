@@ -3,9 +3,9 @@
  *
  * plshard.verify: counts and checksums of all tables of all placements.
  *
- * All nodes are read at once, without locks, on a connection each.  Shards whose
- * active placements differ may just have been written to: they are read again
- * under the shard's lock before they are called inconsistent.  Results live in
+ * All nodes are read at once, without locks, on a connection each.  Where
+ * active placements differ, the shard may just have been written to: it is read
+ * again under its lock before it is reported as inconsistent.  Results live in
  * the caller's context; connections in one of their own below it, closed with it.
  */
 #include "postgres.h"
@@ -93,7 +93,7 @@ send_sums(Reader *reader, const PGresult *tables)
 						 " FROM ONLY %s r",
 						 i > 0 ? " UNION ALL " : "",
 						 PQgetvalue(tables, i, 1), PQgetvalue(tables, i, 2));
-	/* results of calls with an id; who removes expired ones does so here and there */
+	/* stored results of calls with an id; expired ones may be deleted on some nodes only */
 	appendStringInfo(&sql, " UNION ALL SELECT 'plshard_node.calls', count(*),"
 					 " sum(hashtextextended((r.*)::text COLLATE \"C\", 0)) FROM %s r"
 					 " WHERE shard_id = " INT64_FORMAT " AND expires > %s HAVING count(*) > 0",
@@ -260,7 +260,7 @@ same_tables(const Reading *a, const Reading *b)
 	return na == nb;
 }
 
-/* Do active placements of a shard that could be read differ? */
+/* Whether active placements of a shard that could be read differ. */
 static bool
 actives_differ(const Reading *readings, int n)
 {
