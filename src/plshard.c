@@ -1,10 +1,10 @@
 /*
  * plshard.c
  *
- * Module start: settings and callbacks of the rooms that keep state between
- * calls.  Memory that outlives a transaction hangs below CacheMemoryContext:
- * cluster maps (cluster.c), compiled functions (funccache.c) and node
- * connections (connection.c).
+ * Module start: defines the settings and registers the callbacks of the files that
+ * keep state between calls.  Memory that outlives a transaction is below
+ * CacheMemoryContext: cluster maps (cluster/), connections to nodes (connection/) and
+ * compiled functions (language/).
  */
 #include "postgres.h"
 

@@ -1,7 +1,7 @@
 /*
  * characters.h
  *
- * Whether bytes that have come from a node are characters.
+ * Checks that bytes from a node are valid in the database's encoding.
  */
 #ifndef PLSHARD_CHARACTERS_H
 #define PLSHARD_CHARACTERS_H
@@ -10,7 +10,7 @@
 
 #include "mb/pg_wchar.h"
 
-/* Seven-bit characters and no zero: these are valid in every server encoding. */
+/* True for seven-bit characters other than zero, which are valid in every server encoding. */
 static inline bool
 is_ascii(const char *bytes, int length)
 {
@@ -23,7 +23,7 @@ is_ascii(const char *bytes, int length)
 
 		memcpy(&word, bytes, sizeof(word));
 		if ((word | (word - ones)) & high_bits)
-			return false;		/* a bit that is set, or that a zero has borrowed */
+			return false;		/* a high bit that is set, or that the subtraction from a zero sets */
 	}
 	for (; length > 0; bytes++, length--)
 	{
@@ -33,7 +33,7 @@ is_ascii(const char *bytes, int length)
 	return true;
 }
 
-/* Throws 22021 where the bytes are no characters of the database's encoding. */
+/* Errors 22021 if the bytes are not valid in the database's encoding. */
 static inline void
 plshard_verify_characters(const char *bytes, int length)
 {

@@ -2,7 +2,7 @@
  * compat.h
  *
  * The differences between PostgreSQL 15, 16, 17 and 18, and between libpq
- * versions.  No other file looks at a version number.
+ * versions.  No other file tests a version number.
  */
 #ifndef PLSHARD_COMPAT_H
 #define PLSHARD_COMPAT_H
@@ -36,7 +36,7 @@
 #include "storage/waiteventset.h"
 #endif
 
-/* A wait event set that lives as long as the session. */
+/* Creates a wait event set for the rest of the session. */
 #if PG_VERSION_NUM >= 170000
 #define plshard_create_wait_event_set(n) CreateWaitEventSet(NULL, (n))
 #else
@@ -44,8 +44,8 @@
 #endif
 
 /*
- * Rows of long results come some at a time: few, since they may be wide.  Each such
- * result costs libpq a copy of the result's description.
+ * Rows of long results are received some at a time: few, since they may be wide.  For
+ * each such result libpq copies the result's description.
  */
 #ifdef LIBPQ_HAS_CHUNK_MODE
 #define PLSHARD_SOME_ROWS PGRES_TUPLES_CHUNK
@@ -105,7 +105,7 @@ object_ownercheck(Oid classid, Oid objectid, Oid roleid)
 #define plshard_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
-/* Has the client sent something that has not been read yet? */
+/* True if the client has sent something that has not been read yet. */
 #if PG_VERSION_NUM >= 170000
 #define plshard_client_has_sent_more() (pq_buffer_remaining_data() > 0)
 #else
@@ -113,9 +113,9 @@ object_ownercheck(Oid classid, Oid objectid, Oid roleid)
 #endif
 
 /*
- * Minor releases of 2026 and later say which libpq options a server-side proxy
- * may set.  Weak, since a module may meet an older server than it was built
- * with.
+ * Minor releases of 2026 and later have a function that tells which libpq options a
+ * server-side proxy may set.  Weak, since the server may be older than the one that the
+ * module was built with.
  */
 #ifdef __ELF__
 extern bool libpqsrv_is_valid_proxy_option(const char *keyword) __attribute__((weak));

@@ -1,9 +1,9 @@
 /*
  * guard.c
  *
- * Runs a piece of work whose error must not end the whole command: one shard
- * of a repair, one node of a verification.  A subtransaction makes it safe to
- * go on after any error.  Works in the caller's memory context.
+ * Runs a part of a command that may fail without ending it, such as one shard of a
+ * repair or one node of a verification, in a subtransaction.  Works in the caller's
+ * memory context.
  */
 #include "postgres.h"
 

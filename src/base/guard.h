@@ -1,7 +1,7 @@
 /*
  * guard.h
  *
- * Runs a piece of work whose error must not end the whole command.
+ * Runs a function so that its error does not end the whole command.
  */
 #ifndef PLSHARD_GUARD_H
 #define PLSHARD_GUARD_H
@@ -10,9 +10,8 @@
 
 /*
  * Calls function(arg) in a subtransaction of its own, in the current memory
- * context.  Returns NULL, or the error that it threw, in the current memory
- * context; the caller throws a cancel (plshard_is_cancel) again once it has
- * cleaned up.
+ * context.  Returns NULL, or the error that it raised, palloc'd; the caller raises a
+ * cancel (plshard_is_cancel) again once it has cleaned up.
  */
 extern ErrorData *plshard_guard(void (*function) (void *arg), void *arg);
 

@@ -1,8 +1,8 @@
 /*
  * inject.c
  *
- * What tests do to a session at a point of the protocol; empty in builds without
- * PLSHARD_INJECTION.  The setting's value is the GUC's; nothing is allocated.
+ * Ends, stops or fails a session at a point of the protocol, for tests; empty in builds
+ * without PLSHARD_INJECTION.  Allocates nothing.
  */
 #include "postgres.h"
 
@@ -16,7 +16,7 @@
 #include "utils/guc.h"
 
 static char *injection = NULL;
-static bool armed = false;		/* it has not happened yet */
+static bool armed = false;		/* it is set, and has not happened yet */
 
 static const char *const actions[] = {"kill", "stop", "error"};
 

@@ -1,8 +1,9 @@
 /*
  * settings.c
  *
- * The GUCs.  Every user may set them, but for the one that grants something and
- * that of the background worker.
+ * Defines the settings plshard.*.  Every user may set them, except
+ * connect_by_expression, which grants a privilege, and recovery_interval, which is the
+ * background worker's.
  */
 #include "postgres.h"
 

@@ -1,14 +1,14 @@
 /*
  * settings.h
  *
- * The GUCs.
+ * The settings plshard.*.
  */
 #ifndef PLSHARD_SETTINGS_H
 #define PLSHARD_SETTINGS_H
 
 #include "postgres.h"
 
-/* Bytes that plshard.call_id may have. */
+/* The maximum length of plshard.call_id in bytes. */
 #define CALL_ID_LENGTH 200
 
 extern bool plshard_log_remote_commands;	/* plshard.log_remote_commands */

@@ -1,14 +1,14 @@
 /*
  * wait.c
  *
- * Sleeping, for sockets, the latch, the postmaster and a deadline.
+ * Sleeps until a socket is ready, the latch is set, the postmaster has died or a
+ * deadline has passed.
  *
- * Making a WaitEventSet costs several system calls, so one is kept that has all
- * sockets that were ever waited for: which of them a call waits for makes no
- * difference to the kernel.  One that nobody waits for is quiet, as a rule; should
- * it speak, the set is made anew without it.  The set and what is known of it live
- * in TopMemoryContext (17+: without a resource owner); it takes a file descriptor,
- * which PostgreSQL counts.
+ * Making a WaitEventSet costs several system calls, so one is kept that contains all
+ * sockets that were ever waited for.  A socket that is not being waited for rarely
+ * becomes ready; if it does, the set is made anew without it.  The set and its
+ * bookkeeping are in TopMemoryContext (17 and later: without a resource owner); it takes
+ * a file descriptor, which PostgreSQL counts.
  */
 #include "postgres.h"
 
@@ -24,7 +24,7 @@
 /* positions of the sockets in a set begin behind the latch and the postmaster */
 #define FIRST_SOCKET 2
 
-/* The time that a machine sleeps passes for the others, too. */
+/* A clock that goes on while the machine is suspended, as the clocks of other machines do. */
 #ifdef CLOCK_BOOTTIME
 #define PLSHARD_CLOCK CLOCK_BOOTTIME
 #else
@@ -37,7 +37,7 @@ typedef struct KeptSocket
 {
 	pgsocket	fd;
 	uint32		events;
-	uint64		wait;			/* the last one that was for it */
+	uint64		wait;			/* the wait_number of the last wait for it */
 	int			index;			/* in the sockets of that wait */
 } KeptSocket;
 
@@ -58,6 +58,7 @@ plshard_clock(void)
 	return (Deadline) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+/* A set of the latch and the postmaster, with space for up to size events. */
 static WaitEventSet *
 make_set(int size)
 {
@@ -68,6 +69,7 @@ make_set(int size)
 	return set;
 }
 
+/* Frees the kept set. */
 static void
 drop_kept(void)
 {
@@ -100,8 +102,9 @@ begin_kept(int size)
 	kept_set = make_set(kept_size);
 }
 
+/* Enlarges positions[] to contain fd. */
 static void
-make_room_for_fd(pgsocket fd)
+enlarge_positions(pgsocket fd)
 {
 	int			n = Max(npositions, INITIAL_SIZE);
 
@@ -115,12 +118,13 @@ make_room_for_fd(pgsocket fd)
 	npositions = n;
 }
 
+/* Adds a socket to the kept set. */
 static void
 add_kept(const WaitSocket *socket)
 {
 	int			position;
 
-	make_room_for_fd(socket->fd);
+	enlarge_positions(socket->fd);
 	position = AddWaitEventToSet(kept_set, socket->events, socket->fd, NULL, NULL);
 	positions[socket->fd] = position;
 	kept[position].fd = socket->fd;
@@ -128,13 +132,14 @@ add_kept(const WaitSocket *socket)
 	nkept = position + 1;
 }
 
+/* The position of a socket in the kept set, 0 if it is not in it. */
 static int
 position_of(const WaitSocket *socket)
 {
 	return socket->fd < npositions ? positions[socket->fd] : 0;
 }
 
-/* Brings the kept set to wait for these sockets, whatever else is in it. */
+/* Makes the kept set contain these sockets with their events, among others. */
 static void
 prepare_kept(const WaitSocket *sockets, int nsockets)
 {
@@ -168,7 +173,7 @@ prepare_kept(const WaitSocket *sockets, int nsockets)
 	}
 }
 
-/* A set for one wait: sockets of a handshake come and go as libpq likes. */
+/* A set for one wait: during a handshake libpq may close and open sockets at any time. */
 static WaitEventSet *
 make_passing_set(const WaitSocket *sockets, int nsockets)
 {
@@ -179,7 +184,7 @@ make_passing_set(const WaitSocket *sockets, int nsockets)
 	return set;
 }
 
-/* How many of the sockets are ready; or 0, for another reason to wake. */
+/* Waits once.  The number of sockets that are ready; 0 after another event or the timeout. */
 static int
 wait_once(WaitSocket *sockets, int nsockets, bool passing, long timeout)
 {
@@ -214,7 +219,7 @@ wait_once(WaitSocket *sockets, int nsockets, bool passing, long timeout)
 			ready++;
 		}
 		else
-			drop_kept();		/* it would wake us again and again */
+			drop_kept();		/* a socket that is not waited for would end every wait */
 	}
 	if (passing)
 		FreeWaitEventSet(set);
@@ -243,7 +248,7 @@ plshard_wait(WaitSocket *sockets, int nsockets, Deadline deadline)
 		{
 			Deadline	now = plshard_clock();
 
-			/* round up, so as not to wake before it */
+			/* rounded up, so as not to wake up too early */
 			timeout = deadline <= now ? 0 : (long) ((deadline - now + 999) / 1000);
 		}
 		ready = wait_once(sockets, nsockets, passing, timeout);

@@ -1,8 +1,8 @@
 /*
  * wait.h
  *
- * The only place where plshard sleeps: for sockets, the process latch, the
- * postmaster's death and a deadline.  No policy here.
+ * The only file that sleeps: until a socket is ready, the latch is set, the postmaster
+ * has died or a deadline has passed.
  */
 #ifndef PLSHARD_WAIT_H
 #define PLSHARD_WAIT_H
@@ -11,11 +11,12 @@
 
 #include "storage/latch.h"
 
-/* Microseconds on a clock that never goes back; 0 as a deadline means none. */
+/* Microseconds of plshard_clock(); NO_DEADLINE means none. */
 typedef int64 Deadline;
 
 #define NO_DEADLINE ((Deadline) 0)
 
+/* The time in microseconds, on a clock that is never set back. */
 extern Deadline plshard_clock(void);
 
 /* The earlier of two deadlines, either of which may be none. */
@@ -46,22 +47,23 @@ typedef struct WaitSocket
 {
 	pgsocket	fd;
 	uint32		events;			/* WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE */
-	bool		passing;		/* it may be closed or replaced soon: a handshake is under way */
+	bool		passing;		/* libpq may close or replace it soon: a connection is being made */
 	uint32		ready;			/* out: those of them that are */
 } WaitSocket;
 
 /*
- * Waits until a socket is ready (returns how many; not all that are, where there
- * are many), or the deadline has passed (returns 0).  Serves interrupts first and whenever the latch is set, so it
- * throws on cancel, statement_timeout and termination; ends the process when
- * the postmaster is gone.
+ * Waits until a socket is ready or the deadline has passed.  Returns the number of
+ * sockets that are ready (of many, perhaps not all), 0 after the deadline.  Serves
+ * interrupts first and whenever the latch is set, so it raises the errors of cancel,
+ * statement_timeout and termination; exits if the postmaster has died.
  */
 extern int	plshard_wait(WaitSocket *sockets, int nsockets, Deadline deadline);
 
 /*
- * Must be called for a socket that was waited for (not as a passing one) when it has been or may be
- * closed, before another one can get its number.  libpq closes sockets as it
- * likes, so the caller keeps the number: PQsocket may not know it any more.
+ * Must be called for a socket that was waited for (not as a passing one) when it is
+ * closed or may have been, before another one can get its number.  libpq may close a
+ * socket at any time, after which PQsocket does not return it, so the caller keeps the
+ * number.
  */
 extern void plshard_wait_forget(pgsocket fd);
 

@@ -12,7 +12,7 @@
  * need no schema in it.  There are up to 6 parameters, of type text (a NULL pointer
  * is SQL NULL); the command casts those that are of another type.  Returns the first
  * column of the first row as text, palloc'd in the current memory context; NULL if
- * there is no row or the value is NULL.  Errors: 42P01 where the registry's tables
+ * there is no row or the value is NULL.  Errors: 42P01 if the registry's tables
  * do not exist, and those of the command.
  */
 extern char *plshard_catalog_query(const char *sql, int nparams, const char *const *params);

@@ -5,12 +5,12 @@
  * PL/Proxy: plshard.get_cluster_version(text), get_cluster_partitions(text) and
  * get_cluster_config(text).  They run by SPI with the rights of the current user.
  *
- * How often the version is looked at follows from the function's volatility: an
- * IMMUTABLE one when a map is made, a STABLE one once in each statement of the
- * client, and anew where the transaction has changed something since, a VOLATILE
- * one in each call.  A change of the functions themselves outdates all maps.
+ * How often the version is asked for depends on the function's volatility: IMMUTABLE,
+ * when a map is made; STABLE, once in each statement of the client, and again when the
+ * transaction has changed something since; VOLATILE, in each call.  A change of the
+ * functions themselves outdates all maps.
  *
- * Plans and what is known of a version last as long as the session.
+ * Plans, and when a version was checked, are kept for the rest of the session.
  */
 #include "postgres.h"
 
@@ -53,7 +53,7 @@ static const char *const callback_sql[NUM_CALLBACKS] = {
 	"SELECT * FROM " PLSHARD_SCHEMA ".get_cluster_config($1)"
 };
 
-/* When a version was looked at: it need not be again while all this is the same. */
+/* When a version was checked: it is checked again once one of these differs. */
 typedef struct VersionCheck
 {
 	LocalTransactionId transaction;
@@ -64,13 +64,14 @@ typedef struct VersionCheck
 
 static SPIPlanPtr plans[NUM_CALLBACKS];
 
-/* Syscache hash values of the functions' names, to know them in invalidations. */
+/* Syscache hash values of the functions' names, to recognize them in invalidations. */
 static uint32 watched[NUM_CALLBACKS];
 static Oid	watched_schema = InvalidOid;
 static void (*report_change) (void) = NULL;
 
 /* ---- the functions ---- */
 
+/* A syscache invalidation callback; hash 0 stands for all functions. */
 static void
 function_changed(Datum arg, int cacheid, uint32 hash)
 {
@@ -93,6 +94,7 @@ plshard_callbacks_init(void (*changed) (void))
 	CacheRegisterSyscacheCallback(PROCNAMEARGSNSP, function_changed, 0);
 }
 
+/* The OID of a callback function, InvalidOid if there is none; watches the names from now on. */
 static Oid
 callback_oid(Callback callback)
 {
@@ -176,32 +178,29 @@ callback_error_callback(void *arg)
 	errcontext("definition of cluster \"%s\" by callback functions", (const char *) arg);
 }
 
-typedef struct CallbackSession
-{
-	ErrorContextCallback callback;
-} CallbackSession;
-
+/* Prepares for run_callback; *context is in use until end_callbacks. */
 static void
-begin_callbacks(CallbackSession *session, const char *name)
+begin_callbacks(ErrorContextCallback *context, const char *name)
 {
-	session->callback.callback = callback_error_callback;
-	session->callback.arg = unconstify(char *, name);
-	session->callback.previous = error_context_stack;
-	error_context_stack = &session->callback;
+	context->callback = callback_error_callback;
+	context->arg = unconstify(char *, name);
+	context->previous = error_context_stack;
+	error_context_stack = context;
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
 static void
-end_callbacks(CallbackSession *session)
+end_callbacks(ErrorContextCallback *context)
 {
 	PopActiveSnapshot();
 	SPI_finish();
-	error_context_stack = session->callback.previous;
+	error_context_stack = context->previous;
 }
 
 /* ---- the version ---- */
 
+/* True if the version need not be asked for again. */
 static bool
 already_checked(const VersionCheck *check)
 {
@@ -211,7 +210,7 @@ already_checked(const VersionCheck *check)
 		 check->command == GetCurrentCommandId(false));
 }
 
-/* Asks for the version; remembers how long the answer is good. */
+/* Returns the cluster's version, and notes how long it need not be asked for again. */
 static int64
 read_version(SessionCluster *cluster)
 {
@@ -251,20 +250,20 @@ bool
 plshard_callbacks_current(const ClusterMap *map)
 {
 	SessionCluster *cluster = plshard_session_cluster_by_ref(map->ref);
-	CallbackSession session;
+	ErrorContextCallback error_context;
 	int64		version;
 
 	if (already_checked(cluster->check))
 		return true;
-	begin_callbacks(&session, cluster->text);
+	begin_callbacks(&error_context, cluster->text);
 	version = read_version(cluster);
-	end_callbacks(&session);
+	end_callbacks(&error_context);
 	return version == map->epoch;
 }
 
 /* ---- the map ---- */
 
-/* The rows of the last callback must have so many columns; any type will do. */
+/* Errors 42804 unless the rows of the last callback have that many columns, of any type. */
 static void
 check_columns(Callback callback, int ncolumns)
 {
@@ -276,6 +275,7 @@ check_columns(Callback callback, int ncolumns)
 				 errdetail("Expected are %d, not %d.", ncolumns, SPI_tuptable->tupdesc->natts)));
 }
 
+/* The conninfos of the partitions. */
 static const char **
 read_partitions(const char *name, int *n)
 {
@@ -306,6 +306,7 @@ read_partitions(const char *name, int *n)
 	return conninfos;
 }
 
+/* Reads the options that get_cluster_config returns, if it exists. */
 static void
 read_config(const char *name, ClusterOptions *options)
 {
@@ -334,7 +335,7 @@ read_config(const char *name, ClusterOptions *options)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("a configuration key of cluster \"%s\" is null", name)));
-		/* as PL/Proxy has it: in any letter case; NULL is the default */
+		/* as in PL/Proxy: in any letter case, and NULL is the default */
 		option = makeDefElem(asc_tolower(key, strlen(key)),
 							 (Node *) makeString(value ? value : pstrdup("")), -1);
 		plshard_set_option(options, option, OPTION_OF_CALLBACK);
@@ -350,20 +351,20 @@ read_config(const char *name, ClusterOptions *options)
 ClusterMap *
 plshard_callbacks_load(SessionCluster *cluster, MemoryContext context)
 {
-	CallbackSession session;
+	ErrorContextCallback error_context;
 	ClusterOptions options;
 	ClusterMap *map;
 	const char **conninfos;
 	int64		version;
 	int			n;
 
-	begin_callbacks(&session, cluster->text);
+	begin_callbacks(&error_context, cluster->text);
 	version = read_version(cluster);
 	read_config(cluster->text, &options);
 	conninfos = read_partitions(cluster->text, &n);
 	map = plshard_static_map(CLUSTER_CALLBACKS, cluster->ref, cluster->text, &options,
 							 n, conninfos, context);
 	map->epoch = version;
-	end_callbacks(&session);
+	end_callbacks(&error_context);
 	return map;
 }

@@ -3,7 +3,7 @@
  *
  * The provider for catalog clusters: reads the registry's tables (cluster,
  * node, shard, placement of schema plshard) by index scans with the newest
- * snapshot.  The map goes to the context that the caller names; nothing else
+ * snapshot.  The map is allocated in the context that the caller names; nothing else
  * outlives the call.
  */
 #include "postgres.h"
@@ -66,7 +66,7 @@ enum
 	PLACEMENT_ACTIVE_SINCE
 };
 
-/* The oids last seen: DROP EXTENSION and CREATE EXTENSION change them. */
+/* Their OIDs when a map was last read: DROP EXTENSION and CREATE EXTENSION change them. */
 static Oid	table_oids[NUM_TABLES];
 
 /* A scan of one cluster's rows in a table, in the order of its primary key. */
@@ -79,12 +79,14 @@ typedef struct ClusterScan
 
 PG_FUNCTION_INFO_V1(plshard_invalidate_trigger);
 
+/* InvalidOid if there is no such table. */
 static Oid
 table_oid(CatalogTable table)
 {
 	return get_relname_relid(table_names[table], get_namespace_oid(PLSHARD_SCHEMA, true));
 }
 
+/* Begins to read the rows of a cluster in a table. */
 static void
 begin_scan(ClusterScan *scan, CatalogTable table, const pg_uuid_t *cluster_id,
 		   Snapshot snapshot)
@@ -130,16 +132,16 @@ column(ClusterScan *scan, HeapTuple row, AttrNumber attribute)
 	return value;
 }
 
-/* Makes room for one more element in an array that doubles. */
+/* The array, enlarged in steps of two if it has no space for one more element. */
 static void *
-grow(void *array, int used, uint32 *room, Size element, MemoryContext context)
+grow(void *array, int used, uint32 *capacity, Size element, MemoryContext context)
 {
-	if (used < *room)
+	if (used < *capacity)
 		return array;
-	*room = (*room == 0) ? 16 : *room * 2;
+	*capacity = (*capacity == 0) ? 16 : *capacity * 2;
 	if (array == NULL)
-		return MemoryContextAllocHuge(context, *room * element);
-	return repalloc_huge(array, *room * element);
+		return MemoryContextAllocHuge(context, *capacity * element);
+	return repalloc_huge(array, *capacity * element);
 }
 
 static void
@@ -165,7 +167,7 @@ read_nodes(ClusterMap *map, Snapshot snapshot)
 {
 	ClusterScan scan;
 	HeapTuple	row;
-	uint32		room = 0;
+	uint32		capacity = 0;
 
 	begin_scan(&scan, TABLE_NODE, &map->cluster_id, snapshot);
 	while (HeapTupleIsValid(row = next_row(&scan)))
@@ -173,7 +175,7 @@ read_nodes(ClusterMap *map, Snapshot snapshot)
 		MemoryContext old;
 		ClusterNode *node;
 
-		map->nodes = grow(map->nodes, map->nnodes, &room, sizeof(ClusterNode), map->context);
+		map->nodes = grow(map->nodes, map->nnodes, &capacity, sizeof(ClusterNode), map->context);
 		if (map->nnodes > PG_UINT16_MAX)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -191,20 +193,20 @@ read_nodes(ClusterMap *map, Snapshot snapshot)
 	end_scan(&scan);
 }
 
-/* By shard id: what the placements are merged with. */
+/* Reads the shards in the order of their ids, in which read_placements joins them. */
 static void
 read_shards(ClusterMap *map, Snapshot snapshot)
 {
 	ClusterScan scan;
 	HeapTuple	row;
-	uint32		room = 0;
+	uint32		capacity = 0;
 
 	begin_scan(&scan, TABLE_SHARD, &map->cluster_id, snapshot);
 	while (HeapTupleIsValid(row = next_row(&scan)))
 	{
 		ClusterShard *shard;
 
-		map->shards = grow(map->shards, map->nshards, &room, sizeof(ClusterShard), map->context);
+		map->shards = grow(map->shards, map->nshards, &capacity, sizeof(ClusterShard), map->context);
 		shard = &map->shards[map->nshards++];
 		memset(shard, 0, sizeof(*shard));
 		shard->id = DatumGetInt64(column(&scan, row, SHARD_ID));
@@ -231,8 +233,8 @@ parse_state(Datum value)
 }
 
 /*
- * Adds one placement to a shard, whose last it is so far, keeping the active
- * ones in front and each kind in placement order.
+ * Adds a placement at the end of a shard's, or of its active ones, which are in front.
+ * They come in placement order, and the shard's are the last in the map so far.
  */
 static void
 add_placement(ClusterMap *map, ClusterShard *shard, ClusterPlacement placement)
@@ -249,13 +251,13 @@ add_placement(ClusterMap *map, ClusterShard *shard, ClusterPlacement placement)
 	placements[at] = placement;
 }
 
-/* Both tables come by shard id, so one pass joins them. */
+/* Joins the placements with the shards in one pass: both are ordered by shard id. */
 static void
 read_placements(ClusterMap *map, Snapshot snapshot)
 {
 	ClusterScan scan;
 	HeapTuple	row;
-	uint32		room = 0;
+	uint32		capacity = 0;
 	int			nplacements = 0;
 	int			current = 0;
 
@@ -276,7 +278,7 @@ read_placements(ClusterMap *map, Snapshot snapshot)
 					 errdetail("A placement of shard %lld has no shard or no node.",
 							   (long long) shard_id)));
 
-		map->placements = grow(map->placements, nplacements, &room,
+		map->placements = grow(map->placements, nplacements, &capacity,
 							   sizeof(ClusterPlacement), map->context);
 		if (map->shards[current].nplacements == 0)
 			map->shards[current].first_placement = nplacements;
@@ -299,7 +301,7 @@ compare_shards(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* A map is used without further checks: its shards must cover the hash space once. */
+/* Errors XX001 unless the shards cover each hash value once: no later code checks that. */
 static void
 check_shards(const ClusterMap *map)
 {
@@ -362,8 +364,7 @@ plshard_catalog_load(Oid server_oid, MemoryContext context)
 					 errmsg("table \"%s.%s\" does not exist", PLSHARD_SCHEMA, table_names[i])));
 	}
 
-	/* a snapshot of its own: rows that others have committed by now count, also
-	 * where the transaction's snapshot is older */
+	/* a new snapshot, since the transaction's may be too old for what is committed by now */
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	read_epoch(map, snapshot);
 	read_nodes(map, snapshot);
@@ -372,7 +373,7 @@ plshard_catalog_load(Oid server_oid, MemoryContext context)
 	UnregisterSnapshot(snapshot);
 	map->node_values = plshard_recorded_node_values(map);
 
-	/* mostly sorted already, which qsort notices */
+	/* nearly always sorted already, which qsort detects */
 	qsort(map->shards, map->nshards, sizeof(ClusterShard), compare_shards);
 	check_shards(map);
 	return map;
@@ -390,8 +391,8 @@ plshard_catalog_uses(Oid relation)
 }
 
 /*
- * One message is enough for all tables: whoever has read any of them watches
- * this one too.
+ * A message for one table is enough: a session that has read any of them watches
+ * all of them.
  */
 void
 plshard_cluster_invalidate(void)

@@ -1,9 +1,9 @@
 /*
  * conninfo.c
  *
- * What a session connects to a node with, under postgres_fdw's rules.  Results
- * live in the caller's memory context; libpq's own structures are freed before
- * anything can throw past them.
+ * The parameters of connections to nodes, under the security rules of postgres_fdw.
+ * Results are allocated in the caller's memory context; libpq's own structures are
+ * freed on error too.
  */
 #include "postgres.h"
 
@@ -17,8 +17,8 @@
 #include "utils/guc.h"
 
 /*
- * What a node's conninfo may say: where the node is and how to reach it, never
- * as whom, nor anything that reaches into the session.
+ * The keywords of a node's conninfo: where the node is and how to reach it, but no
+ * credentials, and no settings of the remote session.
  */
 static const char *const node_keywords[] = {
 	"channel_binding", "dbname", "gssencmode", "host", "hostaddr", "keepalives",
@@ -30,20 +30,20 @@ static const char *const node_keywords[] = {
 	"tcp_user_timeout"
 };
 
-/* What the conninfos of a static cluster may say as well. */
+/* The additional ones of a static cluster. */
 static const char *const static_keywords[] = {
 	"application_name", "connect_timeout", "options", "user"
 };
 
-/* What a user mapping's options mean to libpq. */
+/* The options of user mappings that are keywords of libpq. */
 static const char *const mapping_keywords[] = {
 	"password", "sslcert", "sslkey", "sslpassword", "user"
 };
 
 /*
- * A node that is gone without a word ends the connection within half a minute,
- * unless the node's conninfo says otherwise.  (Calls do not wait for that: they
- * have their own deadlines and probes.)
+ * Defaults of keywords: the connection to a node that has disappeared without closing
+ * it is lost within half a minute.  (Calls do not wait for that: they have deadlines
+ * and probes of their own.)
  */
 static const char *const defaults[][2] = {
 	{"keepalives", "1"},
@@ -72,7 +72,7 @@ is_one_of(const char *keyword, const char *const *keywords, int nkeywords)
 	return false;
 }
 
-/* Appends a setting, copied, where libpq lets the last of a keyword win. */
+/* Appends a copy of a setting; of several of one keyword, libpq uses the last. */
 static void
 add_setting(NodeConninfo *info, int *n, const char *keyword, const char *value)
 {
@@ -85,6 +85,7 @@ add_setting(NodeConninfo *info, int *n, const char *keyword, const char *value)
 	(*n)++;
 }
 
+/* True for keywords of node conninfos in a cluster of that kind. */
 static bool
 keyword_allowed(const char *keyword, ClusterKind kind)
 {
@@ -95,6 +96,7 @@ keyword_allowed(const char *keyword, ClusterKind kind)
 	return (kind == CLUSTER_CALLBACKS || kind == CLUSTER_CONNECT) && strcmp(keyword, "password") == 0;
 }
 
+/* Errors HV00D for a keyword that is not allowed, 42501 for one that the server forbids. */
 static void
 check_node_keyword(const char *keyword, ClusterKind kind)
 {
@@ -138,7 +140,7 @@ parse_conninfo(const char *conninfo)
 
 	if (options == NULL)
 	{
-		/* not shown: it quotes the text */
+		/* the message is not shown: it quotes the text */
 		PQfreemem(message);
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
@@ -148,7 +150,7 @@ parse_conninfo(const char *conninfo)
 	return options;
 }
 
-/* The value of connect_timeout in milliseconds; libpq leaves it to those who wait. */
+/* The value of connect_timeout in milliseconds, which libpq's nonblocking functions ignore. */
 static int
 parse_connect_timeout(const char *value)
 {
@@ -185,19 +187,19 @@ plshard_validate_conninfo(const char *conninfo, ClusterKind kind)
 	PG_END_TRY();
 }
 
-/* What a node's conninfo has said beside where the node is. */
-typedef struct NodeSays
+/* The credentials that a node's conninfo contains. */
+typedef struct Credentials
 {
 	bool		user;
 	bool		password;
-} NodeSays;
+} Credentials;
 
-/* Adds the settings of a node's conninfo to arrays with room for them. */
-static NodeSays
+/* Adds the settings of a node's conninfo to arrays that are large enough. */
+static Credentials
 add_node_settings(NodeConninfo *info, int *n, const char *conninfo, ClusterKind kind)
 {
 	PQconninfoOption *options = parse_conninfo(conninfo);
-	NodeSays	says = {false, false};
+	Credentials given = {false, false};
 
 	PG_TRY();
 	{
@@ -211,8 +213,8 @@ add_node_settings(NodeConninfo *info, int *n, const char *conninfo, ClusterKind 
 				info->connect_timeout = parse_connect_timeout(option->val);
 			if (option->val[0] != '\0')
 			{
-				says.user |= strcmp(option->keyword, "user") == 0;
-				says.password |= strcmp(option->keyword, "password") == 0;
+				given.user |= strcmp(option->keyword, "user") == 0;
+				given.password |= strcmp(option->keyword, "password") == 0;
 			}
 		}
 	}
@@ -221,10 +223,10 @@ add_node_settings(NodeConninfo *info, int *n, const char *conninfo, ClusterKind 
 		PQconninfoFree(options);
 	}
 	PG_END_TRY();
-	return says;
+	return given;
 }
 
-/* A keepalive setting of the cluster, where it has one. */
+/* Adds a keepalive setting of the cluster, if it has one. */
 static void
 add_keepalive(NodeConninfo *info, int *n, const char *keyword, int value)
 {
@@ -232,6 +234,7 @@ add_keepalive(NodeConninfo *info, int *n, const char *keyword, int value)
 		add_setting(info, n, keyword, psprintf("%d", value));
 }
 
+/* A hash of all keywords and values. */
 static uint32
 fingerprint(const NodeConninfo *info)
 {
@@ -254,11 +257,11 @@ plshard_build_conninfo(const ClusterMap *map, int node, Oid userid, NodeConninfo
 	const ClusterOptions *options = &map->options;
 	List	   *mapping = NIL;
 	ListCell   *cell;
-	NodeSays	says;
+	Credentials given;
 	bool		has_mapping = false;
 	bool		required;
 	bool		server = OidIsValid(map->server_oid);
-	int			room;
+	int			capacity;
 	int			n = 0;
 
 	Assert(node >= 0 && node < map->nnodes);
@@ -268,10 +271,10 @@ plshard_build_conninfo(const ClusterMap *map, int node, Oid userid, NodeConninfo
 	required = has_mapping ? true : options->password_required;
 
 	/* user and password, client_encoding, application_name and the end, three keepalives */
-	room = lengthof(defaults) + lengthof(node_keywords) + lengthof(static_keywords) +
+	capacity = lengthof(defaults) + lengthof(node_keywords) + lengthof(static_keywords) +
 		list_length(mapping) + 8;
-	result->keywords = palloc0(room * sizeof(char *));
-	result->values = palloc0(room * sizeof(char *));
+	result->keywords = palloc0(capacity * sizeof(char *));
+	result->values = palloc0(capacity * sizeof(char *));
 	result->connect_timeout = 0;
 
 	for (int i = 0; i < lengthof(defaults); i++)
@@ -281,7 +284,7 @@ plshard_build_conninfo(const ClusterMap *map, int node, Oid userid, NodeConninfo
 	add_keepalive(result, &n, "keepalives_count", options->keepalive_count);
 	add_setting(result, &n, "user", GetUserNameFromId(userid, false));
 	add_setting(result, &n, "application_name", "plshard");
-	says = add_node_settings(result, &n, map->nodes[node].conninfo, map->kind);
+	given = add_node_settings(result, &n, map->nodes[node].conninfo, map->kind);
 	foreach(cell, mapping)
 	{
 		DefElem    *option = lfirst_node(DefElem, cell);
@@ -294,18 +297,18 @@ plshard_build_conninfo(const ClusterMap *map, int node, Oid userid, NodeConninfo
 
 			add_setting(result, &n, option->defname, value);
 			if (strcmp(option->defname, "password") == 0 && *value != '\0')
-				says.password = true;
+				given.password = true;
 			if (strcmp(option->defname, "user") == 0)
-				says.user = false;
+				given.user = false;
 		}
 	}
 	add_setting(result, &n, "client_encoding", GetDatabaseEncodingName());
 
-	/* an exemption of the mapping's own role is none for the role that the server names */
-	if (says.user && options->password_required)
+	/* a mapping that exempts its own role does not exempt the role that the conninfo names */
+	if (given.user && options->password_required)
 		required = true;
 	result->password_required = required && !superuser_arg(userid);
-	if (result->password_required && !says.password)
+	if (result->password_required && !given.password)
 		ereport(ERROR,
 				(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
 				 errmsg("password is required"),

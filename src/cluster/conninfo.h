@@ -1,9 +1,8 @@
 /*
  * conninfo.h
  *
- * What a session may connect to a node with: libpq's keywords from the node's
- * conninfo, the user mapping and our own settings, under the security rules of
- * postgres_fdw.
+ * The parameters of a connection to a node: libpq's keywords from the node's conninfo,
+ * the user mapping and our own settings, under the security rules of postgres_fdw.
  */
 #ifndef PLSHARD_CONNINFO_H
 #define PLSHARD_CONNINFO_H
@@ -19,7 +18,7 @@ typedef struct NodeConninfo
 	const char **values;
 	bool		password_required;	/* the node must have asked for the
 									 * password that is given here */
-	int			connect_timeout;	/* ms, as the node's conninfo says; 0: it does not */
+	int			connect_timeout;	/* ms, from the node's conninfo; 0: it has none */
 	uint32		fingerprint;	/* differs when any keyword or value, or "pooled", does */
 } NodeConninfo;
 
@@ -35,8 +34,8 @@ extern uint64 plshard_conninfo_generation;
 extern void plshard_conninfo_outdate(void);
 
 /*
- * Whom a call of the current user connects as: whose mapping is looked up, whose
- * name is the remote user's where nothing names one, and whose connections are used.
+ * The role of a call of the current user: its user mapping is used, its name is the
+ * default of the remote user, and its connections are the ones that the call uses.
  */
 static inline Oid
 plshard_connection_role(const ClusterMap *map)
@@ -49,11 +48,11 @@ plshard_connection_role(const ClusterMap *map)
  * context.  The remote user is the mapping's, or else that of a static cluster's
  * conninfo, or else the user's own name.
  *
- * Errors: 2F003 (as postgres_fdw) where a non-superuser has no password in the
- * mapping and no superuser said password_required 'false': on the mapping, or,
- * where there is no mapping, on the cluster; and in any case on the cluster where
- * the user is the conninfo's.  Clusters without a foreign server have no mappings:
- * there the password is the conninfo's.  42501 where the server forbids an option.
+ * Errors: 2F003 (as postgres_fdw) if a non-superuser has no password in the mapping,
+ * unless a superuser has set password_required to false: on the mapping, or, if there
+ * is no mapping, on the cluster; and always on the cluster if the user is the
+ * conninfo's.  Clusters without a foreign server have no mappings: their password is
+ * the conninfo's.  42501 if the server forbids an option.
  */
 extern void plshard_build_conninfo(const ClusterMap *map, int node, Oid userid,
 								   NodeConninfo *result);
@@ -65,13 +64,13 @@ extern void plshard_build_conninfo(const ClusterMap *map, int node, Oid userid,
 extern void plshard_check_connection_security(PGconn *conn, const NodeConninfo *info);
 
 /*
- * Checks a conninfo of a cluster of that kind: parses, allowed keywords only.  Of a
- * node of the registry a user is refused, whoever registers it: with
- * password_required 'false' on the server, a user named here would be a way into any
- * role.  A server's partitions may name one, since only a superuser can change a
- * server with that option.  Passwords are for user mappings (also one FOR PUBLIC),
- * where a server has them.  Errors: HV00D or 42601 with a hint, 42501; never shows
- * the text itself.
+ * Checks that a conninfo of a cluster of that kind can be parsed, and has allowed
+ * keywords only.  A node of the registry cannot have a user, also if a superuser
+ * registers it: with password_required 'false' on the server, any role could be named.
+ * A server's partitions may have one, since only a superuser can change a server with
+ * that option.  Passwords belong into user mappings (which may be FOR PUBLIC), if the
+ * cluster has a server.  Errors: HV00D or 42601 with a hint, 42501; no message contains
+ * the conninfo.
  */
 extern void plshard_validate_conninfo(const char *conninfo, ClusterKind kind);
 

@@ -7,7 +7,7 @@
  *
  * where the ids, the random part and the front key are hexadecimal, and the
  * participants are the lowest node id and a hexadecimal bitmap of the ids from
- * there on, lowest first.  There is one way only to write a name, so a name can be
+ * there on, lowest first.  There is only one way to write a name, so names can be
  * compared as text.  Everything is palloc'd in the current memory context.
  */
 #include "postgres.h"
@@ -18,6 +18,7 @@
 /* A gid's text with ":" and the longest node id behind it must be a valid name. */
 #define MAX_GID_LENGTH (PLSHARD_PREPARED_NAME_SIZE - 1 - (int) strlen(":2147483647"))
 
+/* Appends bytes in hexadecimal. */
 static void
 append_hex(StringInfo text, const uint8 *bytes, int n)
 {
@@ -25,7 +26,7 @@ append_hex(StringInfo text, const uint8 *bytes, int n)
 		appendStringInfo(text, "%02x", bytes[i]);
 }
 
-/* Four ids a digit. */
+/* Appends the lowest id and the bitmap, four ids a digit. */
 static void
 append_participants(StringInfo text, const Bitmapset *participants)
 {
@@ -69,6 +70,7 @@ plshard_gid_text(const Gid *gid)
 	return text.data;
 }
 
+/* The value of a lower-case hexadecimal digit, -1 if it is none. */
 static int
 hex_digit(char c)
 {
@@ -77,6 +79,10 @@ hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/*
+ * The take_... functions read a part of a name and advance *text behind it; they return
+ * false if it is not there.  This one reads n bytes in hexadecimal.
+ */
 static bool
 take_hex(const char **text, uint8 *bytes, int n)
 {
@@ -93,6 +99,7 @@ take_hex(const char **text, uint8 *bytes, int n)
 	return true;
 }
 
+/* A character. */
 static bool
 take(const char **text, char c)
 {
@@ -120,6 +127,7 @@ take_bigint(const char **text, int64 max, int64 *number)
 	return *text > start;
 }
 
+/* A number from 0 on that is an int4. */
 static bool
 take_number(const char **text, int32 *number)
 {
@@ -131,6 +139,7 @@ take_number(const char **text, int32 *number)
 	return true;
 }
 
+/* The participants, up to the end of the text. */
 static bool
 take_participants(const char **text, Bitmapset **participants)
 {
@@ -175,7 +184,7 @@ plshard_gid_parse(const char *text, Gid *gid)
 	gid->front_key = (int32) ((uint32) key[0] << 24 | key[1] << 16 | key[2] << 8 | key[3]);
 	if (gid->decider != 0 && !bms_is_member(gid->decider, gid->participants))
 		return false;
-	/* leading zeros and the like are not how we write it */
+	/* the same name can only be written in one way, without leading zeros and the like */
 	return strcmp(plshard_gid_text(gid), text) == 0;
 }
 

@@ -1,9 +1,9 @@
 /*
  * gid.h
  *
- * The name of a distributed transaction.  It says all that somebody who finds
- * a prepared transaction must know to resolve it: whose it is, who decides, and
- * which nodes take part.  Pure text, in the current memory context.
+ * The name of a distributed transaction.  It contains all that is needed to
+ * resolve a prepared transaction: the session that ran it, the node that decides, and
+ * the nodes that take part.  Pure text, in the current memory context.
  *
  * The text is the key of the transaction's row in plshard_node.transaction, and
  * in plshard.decision.  A prepared transaction on a node is named by it with
@@ -36,28 +36,28 @@ typedef struct Gid
 } Gid;
 
 /*
- * palloc'd.  Errors: 54000 where the participants' ids do not fit (all of them within
- * a range of 100 always do).
+ * The gid's text, palloc'd.  Errors: 54000 if the participants' ids do not fit (they do
+ * within any range of 100 ids).
  */
 extern char *plshard_gid_text(const Gid *gid);
 
-/* False where it is no such text; *gid is then undefined. */
+/* Parses a gid's text.  False if it is none; *gid is then undefined. */
 extern bool plshard_gid_parse(const char *text, Gid *gid);
 
 /*
- * True where what a participant (of the map's cluster) says of the transaction
- * counts.  One that was evicted since may have lost its part of it, also when it
- * has been repaired: the repair brings the data, but no rows of transactions.
- * (The model finds a failure that is reported of a committed write otherwise.)
+ * True if the answer of a participant (of the map's cluster) about the transaction
+ * counts.  A node that has been evicted since may have lost its part of it, also if it
+ * has been repaired: a repair copies the data, but no rows of transactions.  (Otherwise
+ * the model finds a committed write that is reported as failed.)
  */
 extern bool plshard_gid_binds(const Gid *gid, const ClusterMap *map, int32 node_id);
 
-/* The name of a transaction's part on one node; from a gid's text.  palloc'd. */
+/* The name of a transaction's part on a node, from the gid's text.  palloc'd. */
 extern char *plshard_prepared_name(const char *gid_text, int32 node_id);
 
 /*
- * The other way round: false where the name is not of that form.  *gid_text is
- * palloc'd; it has been parsed into *gid.
+ * Parses such a name: *gid_text is palloc'd, and is parsed into *gid.  False if the
+ * name is not of that form.
  */
 extern bool plshard_prepared_name_parse(const char *name, char **gid_text, Gid *gid,
 										int32 *node_id);

@@ -1,9 +1,9 @@
 /*
  * locks.c
  *
- * The keys of the advisory locks that order writes.  Every front must compute
- * the same ones, whatever its byte order and version, so the mixing is spelled
- * out here.  Allocates nothing.
+ * The keys of the advisory locks that order writes.  Every front must compute the same
+ * ones, on any byte order and version, so the hash function is defined here.
+ * Allocates nothing.
  */
 #include "postgres.h"
 
@@ -21,12 +21,14 @@ mix(uint64 x)
 	return x;
 }
 
+/* The hash state after one more word. */
 static uint64
 absorb(uint64 state, uint64 word)
 {
 	return mix((state ^ word) + UINT64CONST(0x9e3779b97f4a7c15));
 }
 
+/* Eight bytes, most significant first. */
 static uint64
 read_word(const unsigned char *bytes)
 {
@@ -38,8 +40,8 @@ read_word(const unsigned char *bytes)
 }
 
 /*
- * "last" is 0 for the shard itself and above 2^32 for a key.  Absorbing is a
- * bijection of its word, so within one shard no two locks ever share a key.
+ * "last" is 0 for the shard itself and at least 2^32 for a key.  absorb() is a bijection
+ * of its word, so no two locks of a shard have the same key.
  */
 static int64
 lock_key(const ClusterMap *map, int64 shard_id, uint64 last)

@@ -1,7 +1,7 @@
 /*
  * locks.h
  *
- * The advisory lock keys of PROTOCOL rule 1.  They mix in the cluster's id,
+ * The advisory lock keys of PROTOCOL rule 1.  They depend on the cluster's id,
  * since clusters may share a node, and are the same on every front.
  */
 #ifndef PLSHARD_LOCKS_H

@@ -1,7 +1,7 @@
 /*
  * node_schema.c
  *
- * The SQL that prepares a node.  Pure text, in the current memory context.
+ * The SQL of schema plshard_node.  Pure text, in the current memory context.
  */
 #include "postgres.h"
 
@@ -11,8 +11,8 @@
 #include "utils/uuid.h"
 
 /*
- * What all clusters of a node share.  The lock keeps two fronts from creating
- * it at once; its two-part key cannot meet the one-part keys of shards.
+ * What all clusters of a node share.  The lock prevents two fronts from creating it at
+ * once; its two-part key cannot be equal to the one-part keys of shards.
  */
 static const char common_objects[] =
 "DO $plshard$\n"
@@ -45,8 +45,8 @@ static const char common_objects[] =
 "END $plshard$";
 
 /*
- * What users' functions and column defaults call (node_values.h).  Made one by one,
- * where they are missing: another role may have made the rest.
+ * What users' functions and column defaults call.  Each is created if it is missing:
+ * another role may have created the others.
  */
 static const char now_function[] =
 "DO $plshard$\n"
@@ -68,7 +68,7 @@ static const char now_function[] =
 "	END IF;\n"
 "END $plshard$";
 
-/* %lld: from an id to the next one */
+/* INT64_FORMAT: the distance between ids */
 static const char unique_id_function[] =
 "DO $plshard$\n"
 "BEGIN\n"
@@ -100,13 +100,13 @@ static const char unique_id_function[] =
 #define NOTE_SERVER \
 	"EXECUTE pg_catalog.format('COMMENT ON SEQUENCE %%s IS %%L', %1$s, " PLSHARD_SERVER_SQL ");"
 
-/* The cluster's own: the sequence's name as a literal (%1$s) and as it is, and the epoch. */
+/* The cluster's own: the sequence's name as a literal (%1$s) and quoted (%2$s), and the epoch. */
 static const char cluster_objects[] =
 "DO $plshard$\n"
 "BEGIN\n"
 "	IF pg_catalog.to_regclass(%1$s) IS NULL THEN\n"
 "		CREATE SEQUENCE %2$s;\n"
-"		PERFORM pg_catalog.setval(%1$s, %3$lld);\n"	/* what was never set reads as NULL */
+"		PERFORM pg_catalog.setval(%1$s, %3$lld);\n"	/* a sequence that was never set reads as NULL */
 "		CREATE DOMAIN %2$s AS pg_catalog.int8 CONSTRAINT epoch_is_old\n"
 "			CHECK ((pg_catalog.pg_sequence_last_value(%1$s) OPERATOR(pg_catalog.<=) VALUE) IS TRUE);\n"
 "		GRANT SELECT ON SEQUENCE %2$s TO PUBLIC;\n"
@@ -114,7 +114,7 @@ static const char cluster_objects[] =
 "	END IF;\n"
 "END $plshard$";
 
-/* The cluster's own: the table's name as a literal (%1$s) and as it is. */
+/* The cluster's own: the table's name as a literal (%1$s) and quoted (%2$s). */
 static const char cluster_calls[] =
 "DO $plshard$\n"
 "BEGIN\n"
@@ -144,13 +144,11 @@ static const char cluster_calls[] =
 "	END IF;\n"
 "END $plshard$";
 
-/* An object of the cluster's own in schema plshard_node. */
+/* The qualified, quoted name of an object of the cluster in schema plshard_node. */
 static char *
 cluster_object(const ClusterMap *map, const char *what)
 {
-	char	   *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&map->cluster_id)));
-
-	return psprintf("plshard_node.\"%s_%s\"", what, id);
+	return psprintf("plshard_node.\"%s_%s\"", what, plshard_cluster_id_text(map));
 }
 
 char *

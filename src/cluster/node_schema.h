@@ -7,11 +7,11 @@
  *       how distributed transactions have ended here: "committed" (PROTOCOL rule
  *       7), or "aborted", which keeps a late PREPARE or COMMIT from succeeding
  *   plshard_node."epoch_<cluster id>", a sequence
- *       its last_value is the newest epoch that this node has seen; its comment says which
- *       server has the data (PROTOCOL rule 18)
+ *       its last_value is the newest epoch that this node has seen; its comment names the
+ *       server that has the data (PROTOCOL rule 18)
  *   plshard_node.shard_lock, and plshard_node."epoch_<cluster id>", domains over bigint
- *       a parameter of these types takes a shard's lock, and is an epoch that is not old, before
- *       the statement that has it runs; else it is a check violation (write_locks.c)
+ *       a parameter of these types takes a shard's lock, and checks an epoch, before its
+ *       statement runs; a check violation if that fails (write_locks.c)
  *   plshard_node.lock_not_taken() returns boolean
  *       raises SQLSTATE PS001: a write's lock was not free at once
  *   plshard_node.epoch_is_old() returns boolean
@@ -20,13 +20,13 @@
  *       raises SQLSTATE PS004: a call with this id has been made
  *   plshard_node."calls_<cluster id>" (shard_id, call_id, function, role, arguments,
  *           result, expires), the results of calls with an id (call_id.h)
- *       each role sees its own rows only, but for the owner
+ *       each role but the owner sees its own rows only
  *   plshard_node.now() returns timestamptz, plshard_node.unique_id() returns bigint
- *       what the front has sent with a write (node_values.h); 55000 elsewhere;
+ *       the values that the front has sent with a write; 55000 elsewhere;
  *       SQLSTATE PS003: the call has used up its ids
  *
- * All of it is usable by every role that may connect (writes of any user take
- * locks and read the epoch).
+ * Every role that may connect may use all of it (writes of any user take locks and read
+ * the epoch).
  */
 #ifndef PLSHARD_NODE_SCHEMA_H
 #define PLSHARD_NODE_SCHEMA_H
@@ -40,7 +40,7 @@
 
 /*
  * The commands that create, or complete, the schema for a cluster on a node:
- * idempotent, each a single statement; *nstatements says how many.  palloc'd.
+ * idempotent, each a single statement; *nstatements is their number.  palloc'd.
  */
 extern const char *const *plshard_node_schema(const ClusterMap *map, int *nstatements);
 
@@ -49,23 +49,24 @@ extern char *plshard_epoch_sequence(const ClusterMap *map);
 extern char *plshard_calls_table(const ClusterMap *map);
 
 /*
- * An expression: the server that runs it, as its system identifier and its timeline, which
- * changes when a backup is restored or a standby promoted; NULL on a standby.
+ * An SQL expression that identifies the server that runs it, by system identifier and
+ * timeline, which changes when a backup is restored or a standby promoted; NULL on a
+ * standby.
  */
 #define PLSHARD_SERVER_SQL \
 	"(SELECT system_identifier FROM pg_catalog.pg_control_system()) OPERATOR(pg_catalog.||) '/' OPERATOR(pg_catalog.||)" \
 	" CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN ('x' OPERATOR(pg_catalog.||)" \
 	" pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::pg_catalog.int8 END"
 
-/* The command that notes for a cluster that the node's data is on this server.  palloc'd. */
+/* The command that stores, for a cluster, that the node's data is on the server that runs it.  palloc'd. */
 extern char *plshard_accept_server_command(const ClusterMap *map);
 
-/* A placement's schema on its node; made with a shard id. */
+/* The name of a placement's schema on its node; the argument is the shard's id. */
 #define PLSHARD_SHARD_SCHEMA_FORMAT "plshard_" INT64_FORMAT
 
 /*
- * The command that creates a placement's schema: every role may look names up
- * in it, so that what GRANT says of the objects in it decides.  palloc'd.
+ * The command that creates a placement's schema.  Every role has USAGE on it, so access
+ * depends on the privileges on the objects in it.  palloc'd.
  */
 extern char *plshard_shard_schema(int64 shard_id);
 

@@ -1,8 +1,8 @@
 /*
  * recorded_ddl.c
  *
- * Reads table plshard.ddl by an index scan with the newest snapshot, whatever
- * rights the caller has on it.  Allocates in the current memory context.
+ * Reads table plshard.ddl by an index scan with the newest snapshot, without a check of
+ * the caller's privileges.  Allocates in the current memory context.
  */
 #include "postgres.h"
 
@@ -26,6 +26,7 @@ enum
 	DDL_COMMAND = 3
 };
 
+/* The table's OID.  Errors: 42P01. */
 static Oid
 ddl_table(void)
 {
@@ -38,7 +39,7 @@ ddl_table(void)
 	return table;
 }
 
-/* Calls visit(command, arg) for each command; a command is gone when it returns. */
+/* Calls visit(command, arg) for each command, which is freed afterwards. */
 static void
 visit_commands(const ClusterMap *map, void (*visit) (const char *command, void *arg), void *arg)
 {

@@ -1,7 +1,7 @@
 /*
  * recorded_ddl.h
  *
- * What deploy and distribute_table have run on a cluster's placements.
+ * The DDL that deploy and distribute_table have run on a cluster's placements.
  */
 #ifndef PLSHARD_RECORDED_DDL_H
 #define PLSHARD_RECORDED_DDL_H
@@ -9,10 +9,10 @@
 #include "cluster/map.h"
 #include "nodes/pg_list.h"
 
-/* The recorded commands of a cluster (char *), in order, as of now.  palloc'd. */
+/* The recorded commands of a cluster (char *) in order, with the newest snapshot.  palloc'd. */
 extern List *plshard_recorded_ddl(const ClusterMap *map);
 
-/* The values of node_values.h that they use, as bits; allocates nothing that stays. */
+/* The node values that they use: NODE_VALUE_... bits of node_schema.h. */
 extern int	plshard_recorded_node_values(const ClusterMap *map);
 
 #endif							/* PLSHARD_RECORDED_DDL_H */

@@ -1,9 +1,9 @@
 /*
  * shard_hash.c
  *
- * Which function hashes a key, and which types must not be keys because their
- * hash means something else on another server.  Nothing is allocated but the
- * FmgrInfo's own memory, in the caller's context.
+ * Finds the hash function of a key, and refuses types that cannot be keys because equal
+ * values of them hash differently on other servers.  Allocates the FmgrInfo's own memory
+ * only, in the context that the caller names.
  */
 #include "postgres.h"
 
@@ -18,6 +18,7 @@
 
 static void check_portable(Oid type, Oid collation, Oid key_type);
 
+/* Raises 0A000: "key_type" is, or contains, "type". */
 static void
 refuse_key_type(Oid key_type, Oid type)
 {
@@ -31,7 +32,7 @@ refuse_key_type(Oid key_type, Oid type)
 			 errhint("Use its text as the key.")));
 }
 
-/* Types that are aliases of object identifiers, which are a server's own. */
+/* True for the reg... types: OIDs differ between servers. */
 static bool
 is_object_identifier_alias(Oid type)
 {
@@ -54,6 +55,7 @@ is_object_identifier_alias(Oid type)
 	}
 }
 
+/* Checks the columns of a composite type. */
 static void
 check_columns_portable(Oid type, Oid key_type)
 {
@@ -69,7 +71,7 @@ check_columns_portable(Oid type, Oid key_type)
 	FreeTupleDesc(desc);
 }
 
-/* Throws where a type, or one that it contains, hashes differently elsewhere. */
+/* Errors 0A000 if a type, or one that it contains, hashes differently on other servers. */
 static void
 check_portable(Oid type, Oid collation, Oid key_type)
 {
@@ -132,7 +134,7 @@ plshard_shard_hash_init(ShardHash *hash, Oid type, Oid collation, MemoryContext 
 	check_portable(base, collation, type);
 
 	fmgr_info_cxt(entry->hash_proc, &hash->function, context);
-	/* all deterministic collations hash alike: a missing one does not matter */
+	/* all deterministic collations hash alike, so any will do if there is none */
 	hash->collation = OidIsValid(collation) ? collation : get_typcollation(base);
 }
 

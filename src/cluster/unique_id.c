@@ -2,23 +2,23 @@
  * unique_id.c
  *
  * plshard.unique_id(): 63-bit numbers, unique over all fronts and roughly
- * ordered by time, without a word between the fronts.
+ * ordered by time, without communication between the fronts.
  *
  *		| 48 bits: slot of 8 us since 2024 | 15 bits: generator |
  *
  * The generator's number is drawn by the strong random source when the shared
  * memory is set up, that is at each start of the front's server.
  *
- * Within a front: all backends, of all its databases, take the slot (or as many
- * as they need, one after the other) max(last slot + 1, now) from one atomic word in shared memory, so no slot is
- * given twice, also when the clock steps back; the numbers of a front ascend
- * in the order in which they were taken.  125,000 a second can be had on end;
- * a faster burst moves the slots ahead of the clock, which then catches up.
+ * Within a front: all backends, of all its databases, take the next slots, from
+ * max(last slot + 1, now) on, from one atomic word in shared memory.  So no slot is
+ * given twice, also when the clock steps back, and the numbers of a front ascend in the
+ * order in which they were taken.  125,000 a second can be taken continuously; a faster
+ * burst moves the slots ahead of the clock, which then catches up.
  *
  * Between fronts, and between a front before and after a restart: equal numbers
  * need both the same slot of 8 us and the same generator.  The chance that any
  * two of n fronts have drawn the same generator is about n * (n - 1) / 65536,
- * 0.14 % for ten, and such two still meet only where both make a number in the
+ * 0.14 % for ten, and two such fronts still collide only if both make a number in the
  * same slot.  So this is very likely, not certain: a key that must be unique
  * has a unique index, which reports the duplicate.  The slots last until 2095.
  *
@@ -46,7 +46,7 @@ typedef struct UniqueIdState
 
 PG_FUNCTION_INFO_V1(plshard_unique_id);
 
-/* The shared state; set up by the first who comes.  Errors: 53200 without room. */
+/* The shared state, initialized at its first use.  Errors: 53200 without shared memory. */
 static UniqueIdState *
 shared_state(void)
 {
@@ -57,7 +57,7 @@ shared_state(void)
 	if (state != NULL)
 		return state;
 
-	/* before the lock: from there on nothing may fail half-way */
+	/* before the lock, since no error may leave the state uninitialized */
 	if (!pg_strong_random(&random, sizeof(random)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
@@ -83,7 +83,7 @@ plshard_take_unique_ids(int n)
 
 	do
 	{
-		/* a clock before 2024 counts on from 1 */
+		/* with a clock before 2024, ids count from 1 */
 		slot = Max((int64) last + 1, now);
 	} while (!pg_atomic_compare_exchange_u64(&state->last_slot, &last, slot + n - 1));
 	return (int64) (slot << GENERATOR_BITS | state->generator);

@@ -6,13 +6,13 @@
 #ifndef PLSHARD_UNIQUE_ID_H
 #define PLSHARD_UNIQUE_ID_H
 
-/* The lower bits of an id say which front's server has made it. */
+/* The lower bits of an id identify the front's server. */
 #define GENERATOR_BITS 15
 
-/* From an id of a block to the next one. */
+/* The distance between the ids of a block. */
 #define UNIQUE_ID_STEP (INT64CONST(1) << GENERATOR_BITS)
 
-/* Takes a block of n > 0 ids; the first one.  Errors: 53200 without shared memory. */
+/* Takes a block of n > 0 ids and returns the first one.  Errors: 53200 without shared memory. */
 extern int64 plshard_take_unique_ids(int n);
 
 #endif							/* PLSHARD_UNIQUE_ID_H */
