@@ -238,7 +238,7 @@ ROLLBACK;
 SELECT v, count(*) FROM items() WHERE v IN ('lost', 'everywhere', 'on a new connection') GROUP BY v ORDER BY v;
 ALTER SERVER part OPTIONS (DROP autocommit);
 
--- CONNECT has the wrapper's options; a cluster of the registry has no use for this one
+-- CONNECT has the wrapper's options; a catalog cluster has no use for this one
 SELECT format($f$
 	CREATE FUNCTION put_connected(k int, v text) RETURNS text LANGUAGE plshard AS $$ CONNECT %L; TARGET put; $$ $f$, :'node1') AS create \gset
 :create;

@@ -49,7 +49,7 @@ extern ClusterRef plshard_cluster_find(const char *name);
  */
 extern ClusterMap *plshard_cluster_map(ClusterRef cluster);
 
-/* The same for a cluster of the registry.  Errors: also 0A000 if it is a static one. */
+/* The same for a catalog cluster.  Errors: also 0A000 if it is a static one. */
 extern ClusterMap *plshard_catalog_map(Oid server_oid);
 
 /*
@@ -60,7 +60,7 @@ extern ClusterMap *plshard_catalog_map(Oid server_oid);
 extern ClusterMap *plshard_cluster_map_unchecked(ClusterRef cluster);
 
 /*
- * The current map of a cluster of the registry, always read anew: for a map that a
+ * The current map of a catalog cluster, always read anew: for a map that a
  * node has reported as outdated, or after a change that the caller has caused.  The
  * caller had a map already, so USAGE is not checked again.
  */

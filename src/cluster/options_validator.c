@@ -91,7 +91,7 @@ refuse_registry_options(List *options)
 			(plshard_option_is(option, "commit") && plshard_option_commit(option) == COMMIT_ATOMIC))
 			ereport(ERROR,
 					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-					 errmsg("option \"%s\" needs a cluster of the registry", option->defname),
+					 errmsg("option \"%s\" needs a catalog cluster", option->defname),
 					 errdetail("Nodes of a static cluster have nothing of plshard's that an atomic commit needs."),
 					 errhint("Make the cluster by plshard.create_cluster.")));
 	}

@@ -13,7 +13,7 @@
  * the call's remote_params, or as split.h says.  Expressions are being evaluated.
  * Errors: 22004 for a NULL key, 22003 for a hash value that is no int4, 22023 for a shard
  * number that is none, 55000 for a cluster without shards, 42P13 where RUN ON is
- * missing and a cluster of the registry has several.
+ * missing and a catalog cluster has several.
  */
 extern void plshard_route(PlshardCall *call);
 

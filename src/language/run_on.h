@@ -23,7 +23,7 @@ extern int	plshard_draw_shard(const ClusterMap *map);
 
 /*
  * Errors: 22023 for a shard number that the map does not have, 42P13 where RUN ON is
- * missing and a cluster of the registry has several shards.
+ * missing and a catalog cluster has several shards.
  */
 extern void plshard_check_run_on(const ClusterMap *map, RunOnKind run_on, int64 run_on_shard);
 

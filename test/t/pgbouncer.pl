@@ -309,7 +309,7 @@ CREATE FUNCTION connected(k int) RETURNS text LANGUAGE plshard STABLE AS \$\$ CO
 SQL
 is($b->sql('SELECT called(k), connected(k) FROM generate_series(0, 0) k'), 'held|held', 'callback functions and CONNECT');
 is(leftovers('t'), '', '... leave nothing either');
-is($c->try("SELECT plshard.create_cluster('c'); ALTER SERVER c OPTIONS (ADD pooled 'true')")->{sqlstate}, 'HV00D', 'a cluster of the registry cannot be pooled');
+is($c->try("SELECT plshard.create_cluster('c'); ALTER SERVER c OPTIONS (ADD pooled 'true')")->{sqlstate}, 'HV00D', 'a catalog cluster cannot be pooled');
 
 # without the option state is left behind: the test would see it
 $c->sql("ALTER FOREIGN DATA WRAPPER plshard OPTIONS (SET pooled 'false'); ALTER SERVER pooled OPTIONS (SET pooled 'false')");
