@@ -13,7 +13,7 @@
 #include "call/copy_rows.h"
 #include "call/request.h"
 #include "call/result.h"
-#include "connection/connection.h"
+#include "connection/node_conn.h"
 #include "nodes/bitmapset.h"
 #include "transaction/deadlock.h"
 

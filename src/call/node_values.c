@@ -16,6 +16,7 @@
 #include "cluster/node_schema.h"
 #include "cluster/unique_id.h"
 #include "connection/pipeline.h"
+#include "connection/statements.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 

@@ -19,9 +19,12 @@
 #include "call/write_locks.h"
 #include "cluster/node_schema.h"
 #include "connection/admin_connection.h"
+#include "connection/connection.h"
 #include "connection/node_settings.h"
+#include "connection/pipeline.h"
 #include "connection/pump.h"
 #include "connection/remote_error.h"
+#include "connection/statements.h"
 #include "miscadmin.h"
 #include "transaction/remote_xact.h"
 

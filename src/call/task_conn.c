@@ -8,7 +8,8 @@
 #include "access/xact.h"
 #include "base/settings.h"
 #include "call/task_conn.h"
-#include "connection/pipeline.h"
+#include "connection/connection.h"
+#include "connection/receive.h"
 
 /* The connection's place among those that are waited for; -1 if it is not. */
 static int

@@ -7,6 +7,7 @@
 #define PLSHARD_TASK_CONN_H
 
 #include "call/execution.h"
+#include "connection/node_conn.h"
 
 /* Gives a task its connection.  Errors: 08006, 0A000 where it cannot have one. */
 extern void plshard_assign_conn(Execution *e, Task *task);

@@ -7,7 +7,7 @@
 
 #include "call/watch.h"
 #include "connection/health.h"
-#include "connection/pipeline.h"
+#include "connection/node_conn.h"
 #include "utils/inval.h"
 
 /* How often a write that waits for a lock sees whether the node has been evicted, in milliseconds. */

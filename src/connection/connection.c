@@ -14,95 +14,12 @@
 #include "cluster/node_schema.h"
 #include "common/pg_prng.h"
 #include "connection/connection.h"
-#include "connection/node_settings.h"
-#include "connection/pipeline.h"
 #include "connection/remote_error.h"
-#include "connection/statements.h"
-#include "mb/pg_wchar.h"
-#include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 static HTAB *connections = NULL;
-
-/* Frees what libpq holds; the entry's own fields are left to the caller. */
-static void
-release_pg(NodeConn *conn)
-{
-	if (conn->io.result)
-	{
-		PQclear(conn->io.result);
-		conn->io.result = NULL;
-	}
-	if (conn->io.copied)
-	{
-		PQfreemem(conn->io.copied);
-		conn->io.copied = NULL;
-	}
-	if (conn->io.pg)
-	{
-		plshard_wait_forget(conn->io.fd);
-		conn->io.fd = PGINVALID_SOCKET;
-		PQfinish(conn->io.pg);
-		conn->io.pg = NULL;
-		ReleaseExternalFD();
-	}
-	conn->io.npending = 0;
-	conn->io.pending_head = 0;
-	conn->io.unsent = false;
-	conn->io.notices = NULL;
-	conn->session.statements = NULL;	/* went with the context, or will */
-	conn->session.nstatements = 0;
-	conn->session.last_found = NULL;
-	dlist_init(&conn->session.lru);
-	conn->xact.release_call = 0;
-	plshard_conn_forget_settings(conn);
-}
-
-/* A remote transaction that ends with its connection, unless it was idle. */
-static void
-lose_xact(NodeConn *conn)
-{
-	if (conn->xact.depth > 0)
-		conn->xact.lost = true;
-	conn->xact.depth = 0;
-}
-
-void
-plshard_conn_close(NodeConn *conn)
-{
-	release_pg(conn);
-	lose_xact(conn);
-	conn->io.state = CONN_CLOSED;
-}
-
-void
-plshard_conn_set_lost(NodeConn *conn, int sqlstate, const char *message)
-{
-	char	   *copy = MemoryContextStrdup(conn->context, message);
-
-	release_pg(conn);
-	lose_xact(conn);
-	conn->io.state = CONN_LOST;
-	conn->io.sqlstate = sqlstate;
-	conn->io.message = copy;
-}
-
-void
-plshard_conn_lost_by_libpq(NodeConn *conn)
-{
-	char	   *message = plshard_connection_message(conn->io.pg);
-
-	if (conn->io.state == CONN_CONNECTING)
-	{
-		/* a new connection that fails without an answer is as good as a probe */
-		conn->io.refused = plshard_server_answered(conn->io.pg);
-		conn->io.condemned = !conn->io.refused && plshard_connection_sqlstate(conn->io.pg) == 0;
-	}
-	plshard_conn_set_lost(conn, plshard_connection_sqlstate(conn->io.pg), message);
-	pfree(message);
-}
 
 /* Keeps a notice of a call until libpq has returned. */
 static void
@@ -274,80 +191,6 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	conn->io.poll_events = WL_SOCKET_WRITEABLE;
 	if (PQstatus(conn->io.pg) == CONNECTION_BAD)
 		plshard_conn_lost_by_libpq(conn);
-}
-
-static void
-become_ready(NodeConn *conn)
-{
-	const char *encoding = PQparameterStatus(conn->io.pg, "server_encoding");
-
-	conn->session.same_encoding = encoding && strcmp(encoding, GetDatabaseEncodingName()) == 0;
-	plshard_init_statements(conn);
-	conn->io.state = CONN_READY;
-}
-
-void
-plshard_conn_begin_setup(NodeConn *conn)
-{
-	NodeConninfo info = {0};
-	char	   *sql;
-
-	info.password_required = conn->io.password_required;
-	PG_TRY();
-	{
-		plshard_check_connection_security(conn->io.pg, &info);
-	}
-	PG_CATCH();
-	{
-		plshard_conn_close(conn);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-
-	if (PQsetnonblocking(conn->io.pg, 1) != 0 || !PQenterPipelineMode(conn->io.pg))
-	{
-		plshard_conn_lost_by_libpq(conn);
-		return;
-	}
-	conn->io.poll_events = 0;
-	if (conn->session.pooled)
-	{
-		conn->session.has_schema = true;	/* only static clusters are */
-		conn->session.other_server = false;
-		become_ready(conn);
-		return;
-	}
-	sql = plshard_conn_setup_command(conn);
-	conn->session.date_order = DateOrder;
-	conn->session.changed_date_order = false;
-	plshard_conn_send_plain(conn, sql, PENDING_SETUP, NULL, 0, false);
-	pfree(sql);
-	plshard_conn_send_sync(conn, NULL);
-}
-
-void
-plshard_conn_finish_setup(NodeConn *conn, const PGresult *result)
-{
-	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 || PQnfields(result) < 5)
-	{
-		plshard_conn_set_lost(conn, plshard_result_sqlstate(result),
-							  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) ?
-							  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) :
-							  "could not set up the session");
-		return;
-	}
-	conn->session.base_path = MemoryContextStrdup(conn->context, PQgetvalue(result, 0, 0));
-	conn->session.has_schema = PQgetvalue(result, 0, 1)[0] == 't';
-	conn->session.other_server = PQgetvalue(result, 0, 2)[0] == 'f';	/* not where it is not known */
-	conn->session.lock_types[0] = atooid(PQgetvalue(result, 0, 3));
-	conn->session.lock_types[1] = atooid(PQgetvalue(result, 0, 4));
-	plshard_conn_forget_settings(conn);
-	conn->session.path_shard = PATH_BASE;
-	conn->session.statement_timeout = 0;
-	conn->session.read_only = READ_ONLY_ON;
-	conn->session.was_writable = false;
-	conn->session.writes_in_a_row = 0;
-	become_ready(conn);
 }
 
 void

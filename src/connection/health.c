@@ -14,7 +14,6 @@
 #include "connection/health.h"
 #include "connection/remote_error.h"
 #include "miscadmin.h"
-#include "registry/registry.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -318,13 +317,9 @@ run_probes(Probe *probes, const ClusterMap *map, Oid userid, Deadline deadline)
 	}
 }
 
-/*
- * Probes a node (unless it is known to be dead) and, if asked for, up to three
- * others; true where it answers.
- */
-static bool
-probe_nodes(const ClusterMap *map, int node, Oid userid, bool known_dead, Deadline deadline,
-			bool *other_answers)
+bool
+plshard_probe_node(const ClusterMap *map, int node, Oid userid, bool known_dead, Deadline deadline,
+				   bool *other_answers)
 {
 	Probe		probes[NPROBES];
 	bool		answers;
@@ -361,43 +356,5 @@ probe_nodes(const ClusterMap *map, int node, Oid userid, bool known_dead, Deadli
 bool
 plshard_node_answers(const ClusterMap *map, int node, Oid userid, Deadline deadline)
 {
-	return probe_nodes(map, node, userid, false, deadline, NULL);
-}
-
-NodeVerdict
-plshard_judge_node(const ClusterMap *map, int node, Oid userid,
-				   NodeSuspicion suspicion, Deadline deadline, char **message)
-{
-	*message = NULL;
-	if (suspicion != NODE_FAILED)
-	{
-		bool		other_answers = false;
-
-		if (probe_nodes(map, node, userid, suspicion == NODE_SILENT, deadline, &other_answers))
-			return NODE_ANSWERS;
-		if (deadline_passed(deadline))
-			return NODE_UNDECIDED;
-		if (!other_answers)
-		{
-			*message = pstrdup(map->nnodes > 1 ?
-							   "No other node of the cluster answers either." :
-							   "It is the only node of the cluster.");
-			return NODE_NOT_EVICTED;
-		}
-	}
-
-	switch (plshard_registry_evict(map, node, message))
-	{
-		case REGISTRY_DONE:
-			ereport(WARNING,
-					(errmsg("node \"%s\" of cluster \"%s\" failed: its placements are now inactive",
-							map->nodes[node].name, map->name),
-					 errhint("When the node is back, run SELECT plshard.repair_cluster('%s').",
-							 map->name)));
-			return NODE_EVICTED;
-		case REGISTRY_REFUSED:
-			return NODE_IS_LAST;
-		default:
-			return NODE_NOT_EVICTED;
-	}
+	return plshard_probe_node(map, node, userid, false, deadline, NULL);
 }

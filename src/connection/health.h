@@ -22,22 +22,6 @@ extern void plshard_node_try(const ClusterMap *map, int node);
 /* Says what a session has just seen. */
 extern void plshard_node_seen(const ClusterMap *map, int node, bool alive);
 
-typedef enum NodeSuspicion
-{
-	NODE_SUSPECT,				/* to be probed */
-	NODE_SILENT,				/* has failed a probe just now */
-	NODE_FAILED					/* has failed alone: no probe can excuse that */
-} NodeSuspicion;
-
-typedef enum NodeVerdict
-{
-	NODE_ANSWERS,
-	NODE_EVICTED,				/* its placements are inactive now */
-	NODE_IS_LAST,				/* dead, but holds the last active placement of a shard */
-	NODE_NOT_EVICTED,			/* dead, but no other node answers, or the registry failed */
-	NODE_UNDECIDED				/* the caller's deadline came first */
-} NodeVerdict;
-
 /*
  * PROTOCOL rule 17: a new connection as the user, and SELECT 1, within
  * node_timeout, or until the caller's deadline; a server that refuses the user
@@ -46,12 +30,11 @@ typedef enum NodeVerdict
 extern bool plshard_node_answers(const ClusterMap *map, int node, Oid userid, Deadline deadline);
 
 /*
- * What becomes of a node that failed in a write: evicted where it fails a probe
- * while another node answers.  Emits a WARNING when it is evicted.  *message
- * (palloc'd, or NULL) is a sentence that says why it was not.
+ * The same, with more: a node that is known to be dead is not probed itself; and where
+ * "other_answers" is not NULL, up to three other nodes are probed at the same time, and it
+ * is set to whether one of them answers.
  */
-extern NodeVerdict plshard_judge_node(const ClusterMap *map, int node, Oid userid,
-									  NodeSuspicion suspicion, Deadline deadline,
-									  char **message);
+extern bool plshard_probe_node(const ClusterMap *map, int node, Oid userid, bool known_dead,
+							   Deadline deadline, bool *other_answers);
 
 #endif							/* PLSHARD_HEALTH_H */

@@ -8,62 +8,14 @@
  */
 #include "postgres.h"
 
-#include "cluster/node_schema.h"
 #include "connection/node_settings.h"
 #include "connection/pipeline.h"
 #include "connection/session_key.h"
+#include "connection/statements.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
-
-/*
- * What is asked and set on every session of ours, in one round trip.  The %s are: whether
- * the node has the cluster's objects (without them it has lost its data), and whether it is the
- * server that it was; the types of ConnSession.lock_types; the session's key; the order of day,
- * month and year.  Text travels as the same on both sides; nothing is written unless a
- * write says so; a session whose front has gone ends soon, also while it computes.
- */
-static const char setup_sql[] =
-"SELECT pg_catalog.current_setting('search_path'), "
-"%s, %s, %s, %s, "
-"pg_catalog.set_config('default_transaction_read_only', 'on', false), "
-"pg_catalog.set_config('default_transaction_isolation', 'read committed', false), "
-"pg_catalog.set_config('datestyle', 'ISO, %s', false), "
-"pg_catalog.set_config('intervalstyle', 'postgres', false), "
-"pg_catalog.set_config('extra_float_digits', '3', false), "
-"pg_catalog.set_config('bytea_output', 'hex', false), "
-"pg_catalog.set_config('lc_monetary', 'C', false), "
-"pg_catalog.set_config('array_nulls', 'on', false), "
-"pg_catalog.set_config('xmloption', 'content', false), "
-"pg_catalog.set_config('standard_conforming_strings', 'on', false), "
-"pg_catalog.set_config('client_min_messages', 'notice', false), "
-"pg_catalog.set_config('client_connection_check_interval', '500ms', false), "
-"pg_catalog.set_config('tcp_keepalives_idle', '10', false), "
-"pg_catalog.set_config('tcp_keepalives_interval', '5', false), "
-"pg_catalog.set_config('tcp_keepalives_count', '3', false), "
-"pg_catalog.set_config('tcp_user_timeout', '30000', false)";
-
-char *
-plshard_conn_setup_command(const NodeConn *conn)
-{
-	const char *has_schema = "true";
-	const char *same_server = "true";
-	const char *types = "NULL, NULL";
-
-	if (conn->session.epoch_sequence != NULL)
-	{
-		const char *sequence = quote_literal_cstr(conn->session.epoch_sequence);
-
-		has_schema = psprintf("pg_catalog.to_regclass(%s) IS NOT NULL", sequence);
-		same_server = psprintf("pg_catalog.obj_description(pg_catalog.to_regclass(%s), 'pg_class')"
-							   " OPERATOR(pg_catalog.=) (" PLSHARD_SERVER_SQL ")", sequence);
-		types = psprintf("pg_catalog.to_regtype('plshard_node.shard_lock')::pg_catalog.oid, "
-						 "pg_catalog.to_regtype(%s)::pg_catalog.oid", sequence);
-	}
-	return psprintf(setup_sql, has_schema, same_server, types, plshard_session_key_sql(false),
-					plshard_date_order_name(DateOrder));
-}
 
 static void
 send_path(NodeConn *conn, int64 shard_id, void *owner)

@@ -6,14 +6,8 @@
 #ifndef PLSHARD_NODE_SETTINGS_H
 #define PLSHARD_NODE_SETTINGS_H
 
-#include "connection/connection.h"
-
-/*
- * What is asked and set in a new session.  The answer's columns: the session's own search_path;
- * whether the node has the cluster's objects; whether its server is the one that it was, NULL where
- * that is not known.  palloc'd.
- */
-extern char *plshard_conn_setup_command(const NodeConn *conn);
+#include "connection/node_conn.h"
+#include "connection/pipeline.h"
 
 /*
  * Queues search_path (a shard's, or PATH_BASE), statement_timeout (ms, 0: the

@@ -1,43 +1,15 @@
 /*
  * pipeline.h
  *
- * Commands to nodes and their results.  Commands are queued with plshard_conn_send_*;
- * each leaves a Pending entry, and results come back in that order through
- * plshard_conn_advance.  Nothing here waits or decides: callers wait with wait.h,
- * and what a failure means is execute.c's and remote_xact.c's business.
+ * Commands to nodes.  They are queued with plshard_conn_send_*; each leaves a Pending
+ * entry in the connection's ring, and results come back in that order through receive.h.
+ * Where the connection fails, it is lost and nothing else is sent.
  */
 #ifndef PLSHARD_PIPELINE_H
 #define PLSHARD_PIPELINE_H
 
-#include "connection/connection.h"
-
-/*
- * Called for each result of a command that has an owner; the result is cleared
- * afterwards.  May throw: the connection stays consistent.
- */
-typedef void (*ResultHandler) (NodeConn *conn, Pending *pending, PGresult *result, void *arg);
-
-/*
- * Goes on with whatever the socket allows: handshake, sending, receiving.
- * Results are given to the handler.  State CONN_LOST afterwards where the
- * connection failed.
- */
-extern void plshard_conn_advance(NodeConn *conn, ResultHandler handler, void *arg);
-
-/*
- * Sees whether the node has ended an idle connection.  What is sent on it and not
- * answered may have been done: where that cannot be undone, look before.
- */
-extern void plshard_conn_look(NodeConn *conn);
-
-/* What it waits for, 0 where for nothing. */
-extern uint32 plshard_conn_events(NodeConn *conn);
-
-/* True where results are due that somebody waits for. */
-extern bool plshard_conn_awaited(const NodeConn *conn);
-
-/* True where the node has not given us yet a lock of ours that we wait for. */
-extern bool plshard_conn_waits_for_lock(const NodeConn *conn);
+#include "connection/node_conn.h"
+#include "connection/remote_query.h"
 
 /*
  * Sends a statement that is prepared on first use; one prepared statement for
@@ -78,11 +50,5 @@ extern void plshard_conn_send_sync(NodeConn *conn, void *owner);
  * function's; those of all others are dropped.
  */
 extern void plshard_conn_pass_notices(NodeConn *conn, const char *function_name);
-
-/*
- * After an error: takes in what has come, whatever it is, and closes the
- * connection if it is still in the middle of something.  Never waits or throws.
- */
-extern void plshard_conn_drain(NodeConn *conn);
 
 #endif							/* PLSHARD_PIPELINE_H */

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "connection/pump.h"
+#include "connection/receive.h"
 
 #define SOCKETS_ON_STACK 32
 

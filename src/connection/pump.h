@@ -6,7 +6,8 @@
 #ifndef PLSHARD_PUMP_H
 #define PLSHARD_PUMP_H
 
-#include "connection/pipeline.h"
+#include "connection/node_conn.h"
+#include "connection/receive.h"
 
 /*
  * Waits until one of the connections can go on, or the deadline has passed,

@@ -21,6 +21,14 @@
  */
 #define IDLE_FACTOR 64
 
+static uint64 next_query_id = FIRST_FUNCTION_QUERY;
+
+uint64
+plshard_next_query_id(void)
+{
+	return next_query_id += 2;
+}
+
 static StatementKey
 statement_key(uint64 id, int64 shard_id)
 {
@@ -143,14 +151,4 @@ plshard_conn_forget_statement(NodeConn *conn, uint64 id, int64 shard_id)
 			(statement->key.shard_id == shard_id || statement->key.shard_id == NO_SHARD))
 			plshard_remove_statement(conn, statement);
 	}
-}
-
-/* ---- ids ---- */
-
-static uint64 next_query_id = FIRST_FUNCTION_QUERY;
-
-uint64
-plshard_next_query_id(void)
-{
-	return next_query_id += 2;
 }

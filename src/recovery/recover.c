@@ -23,12 +23,12 @@
  */
 #include "postgres.h"
 
-#include "connection/health.h"
 #include "connection/remote_error.h"
 #include "miscadmin.h"
 #include "recovery/gid_lock.h"
 #include "recovery/in_doubt.h"
 #include "recovery/recover.h"
+#include "registry/eviction.h"
 #include "registry/registry.h"
 #include "utils/builtins.h"
 

@@ -12,6 +12,7 @@
 #ifndef PLSHARD_ATOMIC_COMMIT_H
 #define PLSHARD_ATOMIC_COMMIT_H
 
+#include "connection/node_conn.h"
 #include "transaction/participants.h"
 
 typedef struct AtomicCommit AtomicCommit;

@@ -10,6 +10,7 @@
 #include "catalog/pg_type_d.h"
 #include "cluster/gid.h"
 #include "connection/pipeline.h"
+#include "connection/statements.h"
 #include "lib/stringinfo.h"
 #include "transaction/commit_rows.h"
 

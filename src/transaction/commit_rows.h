@@ -6,7 +6,7 @@
 #ifndef PLSHARD_COMMIT_ROWS_H
 #define PLSHARD_COMMIT_ROWS_H
 
-#include "connection/connection.h"
+#include "connection/node_conn.h"
 
 /*
  * Queues the row of a gid, which is only there if the transaction commits.  Every so often rows of

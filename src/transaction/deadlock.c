@@ -15,7 +15,7 @@
 #include "postgres.h"
 
 #include "base/settings.h"
-#include "connection/pipeline.h"
+#include "connection/connection.h"
 #include "connection/session_key.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"

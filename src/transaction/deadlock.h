@@ -11,7 +11,7 @@
 
 #include "base/compat.h"
 #include "base/wait.h"
-#include "connection/connection.h"
+#include "connection/node_conn.h"
 
 /* What is known of the wait for one connection's answer; all zero when it begins. */
 typedef struct LockWait

@@ -7,10 +7,11 @@
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "connection/admin_connection.h"
 #include "connection/health.h"
+#include "connection/pipeline.h"
 #include "connection/pump.h"
 #include "connection/remote_error.h"
-#include "connection/admin_connection.h"
 #include "miscadmin.h"
 #include "transaction/participants.h"
 #include "utils/builtins.h"

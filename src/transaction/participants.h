@@ -12,7 +12,7 @@
 #define PLSHARD_PARTICIPANTS_H
 
 #include "base/compat.h"
-#include "connection/connection.h"
+#include "connection/node_conn.h"
 #include "transaction/deadlock.h"
 #include "transaction/remote_commit.h"
 

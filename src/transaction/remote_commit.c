@@ -13,9 +13,12 @@
 #include "postgres.h"
 
 #include "base/inject.h"
-#include "connection/health.h"
+#include "connection/connection.h"
 #include "connection/pipeline.h"
+#include "connection/receive.h"
+#include "connection/statements.h"
 #include "miscadmin.h"
+#include "registry/eviction.h"
 #include "transaction/atomic_commit.h"
 #include "transaction/participants.h"
 #include "transaction/remote_commit.h"

@@ -6,7 +6,7 @@
 #ifndef PLSHARD_REMOTE_COMMIT_H
 #define PLSHARD_REMOTE_COMMIT_H
 
-#include "connection/connection.h"
+#include "connection/node_conn.h"
 #include "utils/hsearch.h"
 
 typedef struct WrittenShardKey

@@ -7,7 +7,7 @@
 #ifndef PLSHARD_REMOTE_XACT_H
 #define PLSHARD_REMOTE_XACT_H
 
-#include "connection/connection.h"
+#include "connection/node_conn.h"
 #include "transaction/remote_commit.h"
 
 /* Registers the transaction callbacks; called once by _PG_init. */

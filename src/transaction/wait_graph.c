@@ -9,6 +9,8 @@
 
 #include "catalog/pg_type_d.h"
 #include "cluster/gid.h"
+#include "connection/connection.h"
+#include "connection/pipeline.h"
 #include "connection/pump.h"
 #include "connection/session_key.h"
 #include "miscadmin.h"

@@ -9,7 +9,7 @@
 #define PLSHARD_WAIT_GRAPH_H
 
 #include "base/compat.h"
-#include "connection/connection.h"
+#include "connection/node_conn.h"
 
 /* A session of a front or another process of a server: the server's key, the process id. */
 typedef struct Session

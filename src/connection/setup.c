@@ -1,0 +1,143 @@
+/*
+ * setup.c
+ *
+ * What happens between libpq's handshake and the first command: the connection
+ * enters pipeline mode, its session gets our settings, and the node tells what it has.
+ */
+#include "postgres.h"
+
+#include "cluster/conninfo.h"
+#include "cluster/node_schema.h"
+#include "connection/node_settings.h"
+#include "connection/pipeline.h"
+#include "connection/remote_error.h"
+#include "connection/session_key.h"
+#include "connection/setup.h"
+#include "connection/statements.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+/*
+ * What is asked and set on every session of ours, in one round trip.  The %s are: whether
+ * the node has the cluster's objects (without them it has lost its data), and whether it is the
+ * server that it was; the types of ConnSession.lock_types; the session's key; the order of day,
+ * month and year.  Text travels as the same on both sides; nothing is written unless a
+ * write says so; a session whose front has gone ends soon, also while it computes.
+ */
+static const char setup_sql[] =
+"SELECT pg_catalog.current_setting('search_path'), "
+"%s, %s, %s, %s, "
+"pg_catalog.set_config('default_transaction_read_only', 'on', false), "
+"pg_catalog.set_config('default_transaction_isolation', 'read committed', false), "
+"pg_catalog.set_config('datestyle', 'ISO, %s', false), "
+"pg_catalog.set_config('intervalstyle', 'postgres', false), "
+"pg_catalog.set_config('extra_float_digits', '3', false), "
+"pg_catalog.set_config('bytea_output', 'hex', false), "
+"pg_catalog.set_config('lc_monetary', 'C', false), "
+"pg_catalog.set_config('array_nulls', 'on', false), "
+"pg_catalog.set_config('xmloption', 'content', false), "
+"pg_catalog.set_config('standard_conforming_strings', 'on', false), "
+"pg_catalog.set_config('client_min_messages', 'notice', false), "
+"pg_catalog.set_config('client_connection_check_interval', '500ms', false), "
+"pg_catalog.set_config('tcp_keepalives_idle', '10', false), "
+"pg_catalog.set_config('tcp_keepalives_interval', '5', false), "
+"pg_catalog.set_config('tcp_keepalives_count', '3', false), "
+"pg_catalog.set_config('tcp_user_timeout', '30000', false)";
+
+/* The command that does it, palloc'd. */
+static char *
+setup_command(const NodeConn *conn)
+{
+	const char *has_schema = "true";
+	const char *same_server = "true";
+	const char *types = "NULL, NULL";
+
+	if (conn->session.epoch_sequence != NULL)
+	{
+		const char *sequence = quote_literal_cstr(conn->session.epoch_sequence);
+
+		has_schema = psprintf("pg_catalog.to_regclass(%s) IS NOT NULL", sequence);
+		same_server = psprintf("pg_catalog.obj_description(pg_catalog.to_regclass(%s), 'pg_class')"
+							   " OPERATOR(pg_catalog.=) (" PLSHARD_SERVER_SQL ")", sequence);
+		types = psprintf("pg_catalog.to_regtype('plshard_node.shard_lock')::pg_catalog.oid, "
+						 "pg_catalog.to_regtype(%s)::pg_catalog.oid", sequence);
+	}
+	return psprintf(setup_sql, has_schema, same_server, types, plshard_session_key_sql(false),
+					plshard_date_order_name(DateOrder));
+}
+
+static void
+become_ready(NodeConn *conn)
+{
+	const char *encoding = PQparameterStatus(conn->io.pg, "server_encoding");
+
+	conn->session.same_encoding = encoding && strcmp(encoding, GetDatabaseEncodingName()) == 0;
+	plshard_init_statements(conn);
+	conn->io.state = CONN_READY;
+}
+
+void
+plshard_conn_begin_setup(NodeConn *conn)
+{
+	NodeConninfo info = {0};
+	char	   *sql;
+
+	info.password_required = conn->io.password_required;
+	PG_TRY();
+	{
+		plshard_check_connection_security(conn->io.pg, &info);
+	}
+	PG_CATCH();
+	{
+		plshard_conn_close(conn);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	if (PQsetnonblocking(conn->io.pg, 1) != 0 || !PQenterPipelineMode(conn->io.pg))
+	{
+		plshard_conn_lost_by_libpq(conn);
+		return;
+	}
+	conn->io.poll_events = 0;
+	if (conn->session.pooled)
+	{
+		conn->session.has_schema = true;	/* only static clusters are */
+		conn->session.other_server = false;
+		become_ready(conn);
+		return;
+	}
+	sql = setup_command(conn);
+	conn->session.date_order = DateOrder;
+	conn->session.changed_date_order = false;
+	plshard_conn_send_plain(conn, sql, PENDING_SETUP, NULL, 0, false);
+	pfree(sql);
+	plshard_conn_send_sync(conn, NULL);
+}
+
+void
+plshard_conn_finish_setup(NodeConn *conn, const PGresult *result)
+{
+	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 || PQnfields(result) < 5)
+	{
+		plshard_conn_set_lost(conn, plshard_result_sqlstate(result),
+							  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) ?
+							  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) :
+							  "could not set up the session");
+		return;
+	}
+	conn->session.base_path = MemoryContextStrdup(conn->context, PQgetvalue(result, 0, 0));
+	conn->session.has_schema = PQgetvalue(result, 0, 1)[0] == 't';
+	conn->session.other_server = PQgetvalue(result, 0, 2)[0] == 'f';	/* not where it is not known */
+	conn->session.lock_types[0] = atooid(PQgetvalue(result, 0, 3));
+	conn->session.lock_types[1] = atooid(PQgetvalue(result, 0, 4));
+	plshard_conn_forget_settings(conn);
+	conn->session.path_shard = PATH_BASE;
+	conn->session.statement_timeout = 0;
+	conn->session.read_only = READ_ONLY_ON;
+	conn->session.was_writable = false;
+	conn->session.writes_in_a_row = 0;
+	become_ready(conn);
+}

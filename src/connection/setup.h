@@ -1,0 +1,20 @@
+/*
+ * setup.h
+ *
+ * The set-up of a new connection's session.
+ */
+#ifndef PLSHARD_SETUP_H
+#define PLSHARD_SETUP_H
+
+#include "connection/node_conn.h"
+
+/*
+ * libpq's handshake is done: checks the connection's security (2F003), enters pipeline
+ * mode and sends our settings.  A pooled connection is ready at once.
+ */
+extern void plshard_conn_begin_setup(NodeConn *conn);
+
+/* Takes in the answer to the settings: state CONN_READY, or CONN_LOST. */
+extern void plshard_conn_finish_setup(NodeConn *conn, const PGresult *result);
+
+#endif							/* PLSHARD_SETUP_H */
