@@ -35,6 +35,7 @@ typedef struct BodyScan
 	bool		writes;
 } BodyScan;
 
+/* Adds a reference to a value. */
 static void
 add_ref(BodyScan *scan, int location, int ntokens, int value, const char *as_name)
 {
@@ -76,6 +77,7 @@ scan_column_ref(BodyScan *scan, ColumnRef *cref)
 			nfields == used && list_member_ptr(scan->output_columns, cref) ? name : NULL);
 }
 
+/* Walks a raw parse tree: collects references to values and output columns, notes writes. */
 static bool
 scan_node(Node *node, void *context)
 {
@@ -139,6 +141,7 @@ scan_node(Node *node, void *context)
 	return raw_expression_tree_walker(node, scan_node, context);
 }
 
+/* Orders references by their position in the text. */
 static int
 compare_refs(const ListCell *a, const ListCell *b)
 {

@@ -54,6 +54,7 @@ call_error_callback(void *arg)
 	errcontext("values and shard of a call of %s", ((PlshardCall *) arg)->function->signature);
 }
 
+/* Evaluates a typed expression: its value after the cast. */
 static NullableDatum
 eval_typed(PlshardCall *call, const TypedExpr *typed)
 {

@@ -21,6 +21,7 @@
 
 static bool exprs_vary(const PlshardFunction *function, const ExprList *list);
 
+/* Whether a value is that of a LET that may differ when it is evaluated again. */
 static bool
 value_varies(const PlshardFunction *function, int value)
 {
@@ -81,6 +82,7 @@ exprs_vary(const PlshardFunction *function, const ExprList *list)
 	return false;
 }
 
+/* Whether a repetition of the call may go to other shards. */
 static bool
 route_varies(const PlshardFunction *function)
 {
@@ -95,6 +97,7 @@ route_varies(const PlshardFunction *function)
 	return false;
 }
 
+/* Throws 0A000 where a call cannot have an id. */
 static void
 check_repeatable(const PlshardCall *call)
 {

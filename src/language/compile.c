@@ -33,6 +33,7 @@
 
 /* ---- parsing ---- */
 
+/* The parser's allocator: palloc in the current memory context. */
 static void *
 parser_alloc(void *arg, size_t size)
 {
@@ -71,6 +72,7 @@ make_scope(PlshardFunction *function)
 	return scope;
 }
 
+/* TIMEOUT in milliseconds. */
 static int
 parse_timeout(Compiler *c)
 {
@@ -158,6 +160,7 @@ count_lets(const AstBody *body)
 	return n;
 }
 
+/* Compiles one LET and adds its value to those that can be named. */
 static void
 compile_let(Compiler *c, AstLet *let)
 {
@@ -218,6 +221,7 @@ compile_let(Compiler *c, AstLet *let)
 	function->nlets++;
 }
 
+/* Compiles the statements of the body, in the order in which they depend on each other. */
 static void
 compile_body(Compiler *c)
 {
@@ -235,6 +239,7 @@ compile_body(Compiler *c)
 
 /* ---- entry points ---- */
 
+/* The function's body, palloc'd. */
 static char *
 get_source(HeapTuple proc_tuple)
 {
@@ -246,6 +251,7 @@ get_source(HeapTuple proc_tuple)
 	return TextDatumGetCString(source);
 }
 
+/* Compiles a function from its pg_proc row; fcinfo is that of a call. */
 static void
 compile_proc(Compiler *c, HeapTuple proc_tuple, FunctionCallInfo fcinfo)
 {

@@ -17,6 +17,7 @@
 #include "utils/lsyscache.h"
 
 
+/* The form of the remote call, by what the nodes are to return. */
 static RemoteCallForm
 call_form(const Compiler *c, TupleDesc columns, bool scalar)
 {
@@ -112,6 +113,7 @@ compile_copy(Compiler *c, List *positions)
 	query->declared_rows = c->function->reduce == NULL ? c->signature.rows : 0;
 }
 
+/* Compiles the remote statement, its parameters and the format of its result. */
 static void
 compile_query(Compiler *c, TupleDesc columns, bool scalar, RowDecoder *decoder)
 {

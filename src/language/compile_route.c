@@ -151,6 +151,7 @@ compile_split(Compiler *c)
 	return plshard_element_scope(function);
 }
 
+/* RUN ON hash(...): the keys and their hash functions. */
 static void
 compile_hash(Compiler *c, const ValueScope *scope)
 {
@@ -223,7 +224,8 @@ plshard_check_key_family(const ClusterMap *map, const PlshardFunction *function)
 	HeapTuple	tuple;
 	bool		found = false;
 
-	if (!map->in_registry || function->run_on != RUN_ON_HASH || function->keys == NULL || function->keys->nexprs != 1)
+	if (!map->in_registry || function->run_on != RUN_ON_HASH ||
+		function->keys == NULL || function->keys->nexprs != 1)
 		return;
 	key = &function->keys->exprs[0];
 	family = plshard_shard_hash_family(key->type);

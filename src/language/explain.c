@@ -34,6 +34,7 @@
 
 PG_FUNCTION_INFO_V1(plshard_explain_call);
 
+/* The text of a call has no parameters, so it needs no parser hooks. */
 static void
 setup_nothing(ParseState *pstate, void *arg)
 {
@@ -101,6 +102,7 @@ parse_call(char *text)
 	return call;
 }
 
+/* The value of an argument of the call. */
 static NullableDatum
 evaluate(Expr *expr, ExprContext *econtext)
 {
@@ -131,6 +133,7 @@ active_nodes(const ClusterMap *map, const ClusterShard *shard)
 										   TYPALIGN_INT));
 }
 
+/* Returns one row for each target of the call. */
 static void
 put_targets(PlshardCall *call, ReturnSetInfo *rsinfo)
 {

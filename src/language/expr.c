@@ -114,6 +114,7 @@ plshard_find_value(const ValueScope *scope, const char *qualifier, const char *n
 	return -1;
 }
 
+/* The Param node that reads a value of the scope. */
 static Node *
 make_value_param(const ValueScope *scope, int value, int location)
 {
@@ -180,6 +181,7 @@ post_column_ref(ParseState *pstate, ColumnRef *cref, Node *var)
 	return NULL;
 }
 
+/* Parser hook: $n names an argument. */
 static Node *
 param_ref(ParseState *pstate, ParamRef *pref)
 {
@@ -314,6 +316,7 @@ plshard_check_exprs(const char *source, SourceSpan span)
 	parse_exprs(source, span, &text);
 }
 
+/* Whether a function is not one that initdb created. */
 static bool
 is_user_function(Oid function, void *context)
 {
@@ -543,6 +546,7 @@ plshard_set_value(PlshardCall *call, int value, NullableDatum datum)
 	}
 }
 
+/* Evaluates an expression, with a new snapshot where it needs one. */
 static Datum
 eval_expr(PlshardCall *call, LocalExpr *expr, bool *isnull)
 {

@@ -44,6 +44,7 @@ static uint64 invalidations = 0;
 
 /* ---- invalidation ---- */
 
+/* Marks the functions that an invalidation hits as stale. */
 static void
 for_all_functions(bool (*is_hit) (const PlshardFunction *function, uint32 hash, Oid relation),
 				  uint32 hash, Oid relation)
@@ -208,6 +209,7 @@ find_slot(FunctionCallInfo fcinfo, HeapTuple proc_tuple)
 	return slot;
 }
 
+/* Whether a compiled function may be used for a new call. */
 static bool
 is_valid(const PlshardFunction *function)
 {

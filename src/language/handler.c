@@ -108,6 +108,7 @@ gather_and_reduce(PlshardCall *call, Tuplestorestate *store, Datum *value, bool 
 	return nrows;
 }
 
+/* Runs a call of a function that returns no set; returns its value. */
 static Datum
 return_one(PlshardCall *call, bool *isnull)
 {
@@ -159,6 +160,7 @@ void_reset(RowSink *sink)
 	tuplestore_clear(((VoidSink *) sink)->store);
 }
 
+/* Runs a call of a function that returns a set; its rows go to rsinfo's tuplestore. */
 static void
 return_set(PlshardCall *call, ReturnSetInfo *rsinfo)
 {
@@ -201,6 +203,7 @@ return_set(PlshardCall *call, ReturnSetInfo *rsinfo)
 	}
 }
 
+/* Throws unless the caller can take a materialized set. */
 static ReturnSetInfo *
 check_set_allowed(FunctionCallInfo fcinfo)
 {

@@ -94,6 +94,7 @@ plshard_source_error(void *source)
 	}
 }
 
+/* Throws 0A000 at a location of the command. */
 static void
 refuse(ParseState *pstate, int location, const char *message, const char *detail, const char *hint)
 {
@@ -107,6 +108,7 @@ refuse(ParseState *pstate, int location, const char *message, const char *detail
 
 /* ---- expressions ---- */
 
+/* The entry for a name, or NULL. */
 static const ReplicaValue *
 find_value(const char *name, bool is_keyword)
 {
@@ -125,6 +127,7 @@ is_ours(const char *qualifier)
 	return strcmp(qualifier, "plshard_node") == 0;
 }
 
+/* Reports the use of a value that each replica computes for itself. */
 static void
 report_value(const Lint *lint, const ReplicaValue *value, int location)
 {
@@ -201,6 +204,7 @@ lint_expression(Node *node, void *arg)
 
 /* ---- tables ---- */
 
+/* Refuses a default that each replica would compute for itself. */
 static void
 lint_default(ParseState *pstate, const char *column, Node *expression)
 {
@@ -219,6 +223,7 @@ refuse_counter(ParseState *pstate, const char *column, int location)
 		   NULL, psprintf(CURE_OR_ACCESSOR_HINT, "DEFAULT " NODE_ID, LET_UNIQUE_ID));
 }
 
+/* Whether the type of a column definition is one of the serial types. */
 static bool
 is_serial(const TypeName *type)
 {
@@ -236,6 +241,7 @@ is_serial(const TypeName *type)
 	return false;
 }
 
+/* Checks a column definition: its type, its default and its constraints. */
 static void
 lint_column(ParseState *pstate, const ColumnDef *column)
 {
@@ -254,6 +260,7 @@ lint_column(ParseState *pstate, const ColumnDef *column)
 	}
 }
 
+/* Checks the subcommands of ALTER TABLE. */
 static void
 lint_alter_table(ParseState *pstate, const AlterTableStmt *alter)
 {

@@ -42,6 +42,7 @@ append_param(StringInfo sql, const ValueScope *scope, int value, List **params, 
 	appendStringInfo(sql, "$%d::%s", number, plshard_remote_type_name(scope->values[value].type));
 }
 
+/* Appends name(argument, ...), with parameters for the values. */
 static void
 append_call(StringInfo sql, const ValueScope *scope, const char *schema, const char *name,
 			int nargs, const RemoteArg *args, List **params, List **positions)
@@ -63,6 +64,7 @@ append_call(StringInfo sql, const ValueScope *scope, const char *schema, const c
 	appendStringInfoChar(sql, ')');
 }
 
+/* Appends the cast of a result column to its type, if that is one of PostgreSQL's own. */
 static void
 append_result_cast(StringInfo sql, Oid type)
 {

@@ -30,6 +30,7 @@
 
 #define RESULT_RELATION "result"
 
+/* The raw parse tree of the query. */
 static RawStmt *
 parse_query(const char *source, SourceSpan span, char **text)
 {
@@ -165,6 +166,7 @@ prepare_casts(PlshardFunction *function, TupleDesc output)
 	MemoryContextSwitchTo(old);
 }
 
+/* The relation "result": an ephemeral named one over the gathered rows. */
 static EphemeralNamedRelation
 make_result_relation(TupleDesc columns, Tuplestorestate *gathered)
 {

@@ -10,6 +10,7 @@
 #include "language/run_on.h"
 #include "language/split.h"
 
+/* Adds a target; there is room for it. */
 static void
 add_target(PlshardCall *call, int shard, bool has_key, uint32 key_hash)
 {
@@ -48,6 +49,7 @@ fold_targets(PlshardCall *call)
 	call->ntargets = n;
 }
 
+/* Allocates the array of targets. */
 static void
 make_room(PlshardCall *call, uint64 ntargets)
 {

@@ -29,6 +29,7 @@ plshard_check_run_on(const ClusterMap *map, RunOnKind run_on, int64 run_on_shard
 								  map->nshards, map->nshards)));
 }
 
+/* Throws 22004 for a NULL key. */
 static void
 null_key_error(PlshardCall *call, int key)
 {

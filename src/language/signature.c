@@ -65,6 +65,7 @@ plshard_depend_on_type(PlshardFunction *function, Oid type)
 		plshard_depend_on_type(function, inner);
 }
 
+/* Throws 0A000 where plshard cannot take a type. */
 static void
 check_argument_type(Oid type)
 {
@@ -74,6 +75,7 @@ check_argument_type(Oid type)
 				 errmsg("plshard functions cannot accept type %s", format_type_be(type))));
 }
 
+/* The collation of an argument of a type. */
 static Oid
 value_collation(Oid type, Oid input_collation)
 {
@@ -161,6 +163,7 @@ scalar_column_name(const Signature *signature, const PlshardFunction *function)
 	return function->name;
 }
 
+/* Reads what the function returns. */
 static void
 read_result(Signature *signature, PlshardFunction *function, Form_pg_proc proc,
 			FunctionCallInfo fcinfo, bool validating)

@@ -68,6 +68,7 @@ plshard_can_split(Oid type)
 	return OidIsValid(element_type(type));
 }
 
+/* The name of a value for messages. */
 static const char *
 value_name(const PlshardFunction *function, int value)
 {
@@ -76,6 +77,7 @@ value_name(const PlshardFunction *function, int value)
 	return name ? psprintf("\"%s\"", name) : psprintf("$%d", value + 1);
 }
 
+/* How a value is split; NULL if it is not. */
 static const SplitValue *
 find_split(const PlshardFunction *function, int value)
 {
@@ -169,6 +171,7 @@ check_arrays(const PlshardCall *call)
 	return length;
 }
 
+/* Takes the arrays apart into their elements. */
 static SplitCall *
 take_apart(const PlshardCall *call, int nelements)
 {
@@ -212,6 +215,7 @@ begin_elements(const PlshardCall *call, PlshardCall *element)
 	}
 }
 
+/* Sets the values of the n-th element. */
 static void
 set_element(PlshardCall *element, const SplitCall *split, int n)
 {
@@ -264,6 +268,7 @@ element_error_callback(void *arg)
 	errcontext("element %d of the arrays of SPLIT", *(int *) arg + 1);
 }
 
+/* Finds the shards of all elements. */
 static void
 assign_elements(PlshardCall *call, SplitCall *split)
 {

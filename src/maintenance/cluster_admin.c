@@ -413,6 +413,7 @@ plshard_drop_node(PG_FUNCTION_ARGS)
 
 /* ---- create_shards ---- */
 
+/* Throws where so many shards and replicas cannot be created. */
 static void
 check_shard_numbers(const ClusterMap *map, int shard_count, int replicas)
 {

@@ -65,6 +65,7 @@ typedef struct RepairList
 	void	   *arg;
 } RepairList;
 
+/* Throws unless the caller owns the cluster and has written to no cluster. */
 static void
 check_caller(Oid server_oid)
 {
@@ -81,6 +82,7 @@ check_caller(Oid server_oid)
 
 /* ---- working off a list ---- */
 
+/* Makes an entry's job, in a memory context of its own. */
 static void
 start_job(RepairEntry *entry, Oid server_oid)
 {
@@ -113,6 +115,7 @@ turn_job(void *arg)
 	MemoryContextSwitchTo(caller);
 }
 
+/* Ends an entry's job and frees it. */
 static void
 end_job(RepairEntry *entry, EntryState state)
 {
@@ -144,6 +147,7 @@ leave_out_destination(RepairList *list, const char *destination_name)
 	return n;
 }
 
+/* Turns the error of an entry into a WARNING. */
 static void
 warn(const RepairEntry *entry, int nleft_out)
 {
@@ -160,6 +164,7 @@ warn(const RepairEntry *entry, int nleft_out)
 			 error->hint ? errhint("%s", error->hint) : 0));
 }
 
+/* Gives an entry its turn; an error ends its job. */
 static void
 turn_entry(RepairList *list, RepairEntry *entry)
 {
@@ -329,6 +334,7 @@ typedef struct Progress
 	int			ntotal;
 } Progress;
 
+/* Reports a repaired entry: a NOTICE and a row. */
 static void
 report_done(void *arg, const RepairEntry *entry)
 {

@@ -131,6 +131,7 @@ unlock_and_retry(RepairJob *job, const char *meanwhile)
 	await(job, job->destination, meanwhile, lock_placements);
 }
 
+/* Takes a node's epoch into account. */
 static void
 note_epoch(RepairJob *job, const PGresult *result)
 {
@@ -183,6 +184,7 @@ locked(RepairJob *job, const PGresult *result)
 	clear_destination(job, NULL);
 }
 
+/* Connects to the next active placement and locks the shard there. */
 static void
 lock_next(RepairJob *job)
 {
@@ -207,6 +209,7 @@ path_command(const RepairJob *job)
 					" FROM pg_settings WHERE name = 'search_path'", job->shard_id);
 }
 
+/* Recreates the shard's schema on the destination, once its lock is held there. */
 static void
 rebuild_schema(RepairJob *job, const PGresult *result)
 {
@@ -241,6 +244,7 @@ rebuild_schema(RepairJob *job, const PGresult *result)
 		  replay_next);
 }
 
+/* Begins the transaction on the destination and tries to take the lock of the shard. */
 static void
 begin_destination(RepairJob *job, const PGresult *result)
 {
@@ -345,6 +349,7 @@ frame_query(const RepairJob *job)
 					job->shard_id);
 }
 
+/* The row of a relation in a list; -1 if there is none. */
 static int
 find_relation(const PGresult *relations, const char *name)
 {
@@ -496,6 +501,7 @@ finish_destination(RepairJob *job, const PGresult *sequences)
 	await(job, job->destination, sql.data, commit_destination);
 }
 
+/* Reads the values of the sequences from the source, as commands that set them. */
 static void
 read_sequences(RepairJob *job)
 {
@@ -517,6 +523,7 @@ read_sequences(RepairJob *job)
 		finish_destination(job, NULL);
 }
 
+/* Begins to copy the next table, or goes on to the sequences after the last. */
 static void
 copy_next(RepairJob *job)
 {
@@ -555,6 +562,7 @@ start_copying(RepairJob *job, const PGresult *result)
 	copy_next(job);
 }
 
+/* Runs what must run before the rows arrive; keeps what runs afterwards. */
 static void
 prepare_tables(RepairJob *job, const PGresult *frame)
 {
@@ -582,6 +590,7 @@ read_destination_relations(RepairJob *job, const PGresult *source_relations)
 		  psprintf("SET LOCAL search_path = pg_catalog; %s", relations_query(job)), compare);
 }
 
+/* Replays the next recorded command, or goes on to compare the relations. */
 static void
 replay_next(RepairJob *job, const PGresult *result)
 {

@@ -13,8 +13,8 @@
  * node has no active placement, then terminates the sessions that are still at work on
  * its placements, and rolls back what is left prepared.
  *
- * Errors: 08xxx where a node with active placements, or the destination, cannot be reached; 55000 where
- * a transaction cannot be resolved now.
+ * Errors: 08xxx where a node with active placements, or the destination, cannot be
+ * reached; 55000 where a transaction cannot be resolved now.
  */
 extern void plshard_repair_resolve(RepairJob *job);
 

@@ -31,6 +31,7 @@ typedef struct EnumType
 	bool		extended;
 } EnumType;
 
+/* The enum that now has a name, or NULL. */
 static EnumType *
 find_type(List *types, const List *name)
 {
@@ -67,6 +68,7 @@ make_label(const char *name)
 	return label;
 }
 
+/* Follows a type from the command that creates it. */
 static EnumType *
 note_type(const CreateEnumStmt *statement, ListCell *command)
 {
@@ -120,6 +122,7 @@ alter_type(EnumType *type, const AlterEnumStmt *statement)
 	return true;
 }
 
+/* The command that creates a type with all its values. */
 static char *
 create_command(const EnumType *type)
 {

@@ -63,6 +63,7 @@ typedef struct Reader
 
 /* ---- reading ---- */
 
+/* Asks for the tables of the current placement. */
 static void
 send_list(Reader *reader)
 {
@@ -181,6 +182,7 @@ turn_or_warn(Reader *reader)
 	reader->ended = true;
 }
 
+/* Reads all placements, all nodes at once. */
 static void
 read_all(const ClusterMap *map, Reading *readings, int nreadings)
 {
@@ -235,6 +237,7 @@ find_reference(const Reading *readings, int n)
 	return NULL;
 }
 
+/* Whether two placements have the same rows of a table. */
 static bool
 same_table(const Reading *a, const Reading *b, const char *table)
 {
@@ -246,6 +249,7 @@ same_table(const Reading *a, const Reading *b, const char *table)
 		strcmp(PQgetvalue(a->sums, i, SUM_CHECKSUM), PQgetvalue(b->sums, j, SUM_CHECKSUM)) == 0;
 }
 
+/* Whether two placements have the same tables and rows. */
 static bool
 same_tables(const Reading *a, const Reading *b)
 {
@@ -361,6 +365,7 @@ recheck_locked(void *arg)
 	run_readers(readers, n, turn_or_throw);
 }
 
+/* Reads a shard again under its lock; an error is a WARNING. */
 static void
 recheck_shard(Oid server_oid, Reading *readings, int nreadings)
 {
@@ -415,6 +420,7 @@ table_names(const Reading *readings, int n)
 	return names;
 }
 
+/* Returns a row for each placement and table of a shard. */
 static void
 answer_shard(ReturnSetInfo *answer, const Reading *readings, int n)
 {
