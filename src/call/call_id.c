@@ -147,7 +147,7 @@ plshard_note_call_id(const CallId *call_id)
 /* Sends one of the statements about a task's call; %s in it is the table. */
 static void
 send_statement(const Execution *e, Task *task, BuiltinQuery query, const char *format, int nparams,
-			   PendingKind kind)
+			   PendingKind kind, StepKind step)
 {
 	static const Oid types[MAX_CALL_PARAMS] = {
 		INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BYTEAOID, BYTEAOID, TIMESTAMPTZOID
@@ -170,24 +170,24 @@ send_statement(const Execution *e, Task *task, BuiltinQuery query, const char *f
 	char	   *sql = psprintf(format, plshard_calls_table(e->map));
 
 	plshard_conn_send_prepared(task->conn, query, 0, sql, nparams, types, &params, 1, kind,
-							   task, 0, false);
+							   task, step, false);
 	pfree(sql);
 }
 
 void
-plshard_send_call_lookup(const Execution *e, Task *task)
+plshard_send_result_lookup(const Execution *e, Task *task)
 {
-	send_statement(e, task, QUERY_CALL_LOOKUP, lookup_sql, 4, PENDING_RECORD);
+	send_statement(e, task, QUERY_CALL_LOOKUP, lookup_sql, 4, PENDING_RECORD, STEP_LOOKUP);
 }
 
 void
-plshard_send_call_fetch(const Execution *e, Task *task)
+plshard_send_result_fetch(const Execution *e, Task *task)
 {
-	send_statement(e, task, QUERY_CALL_FETCH, fetch_sql, 4, PENDING_CALL);
+	send_statement(e, task, QUERY_CALL_FETCH, fetch_sql, 4, PENDING_CALL, STEP_FETCH);
 }
 
 void
-plshard_send_call_record(const Execution *e, Task *task)
+plshard_send_result_store(const Execution *e, Task *task)
 {
 	static const Oid types[2] = {INT8OID, TIMESTAMPTZOID};
 	static const int formats[2] = {1, 1};
@@ -199,9 +199,9 @@ plshard_send_call_record(const Execution *e, Task *task)
 	char	   *table = plshard_calls_table(e->map);
 	char	   *sql = psprintf(remove_sql, table, table);
 
-	send_statement(e, task, QUERY_CALL_RECORD, record_sql, MAX_CALL_PARAMS, PENDING_RECORD);
+	send_statement(e, task, QUERY_CALL_RECORD, record_sql, MAX_CALL_PARAMS, PENDING_RECORD, STEP_STORE);
 	plshard_conn_send_prepared(task->conn, QUERY_CALL_REMOVE, 0, sql, 2, types, &params, 1,
-							   PENDING_RECORD, task, 0, false);
+							   PENDING_RECORD, task, STEP_STORE, false);
 	pfree(sql);
 }
 
@@ -217,7 +217,7 @@ plshard_add_field(StringInfo bytes, const char *data, int length)
 }
 
 void
-plshard_make_call_record(const Execution *e, const Task *task)
+plshard_make_stored_result(const Execution *e, const Task *task)
 {
 	const PGresult *result = task->result;
 	StringInfo	record = makeStringInfo();
@@ -295,7 +295,7 @@ read_rows(StringInfo record, PGresult *result)
 }
 
 PGresult *
-plshard_read_call_record(const Execution *e, const Task *task)
+plshard_read_stored_result(const Execution *e, const Task *task)
 {
 	const CallId *call_id = e->request->call_id;
 	const PGresult *fetched = task->result;

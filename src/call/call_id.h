@@ -42,26 +42,26 @@ extern void plshard_add_field(StringInfo bytes, const char *data, int length);
  * In front of the call, behind the locks: is there a result already?  If so the node
  * says SQLSTATE_CALL_IS_KNOWN (PENDING_RECORD), and the call does not run.
  */
-extern void plshard_send_call_lookup(const Execution *e, Task *task);
+extern void plshard_send_result_lookup(const Execution *e, Task *task);
 
 /* In place of a call whose result is known: asks for it. */
-extern void plshard_send_call_fetch(const Execution *e, Task *task);
+extern void plshard_send_result_fetch(const Execution *e, Task *task);
 
 /* Behind a call: keeps its result (PENDING_RECORD), and removes some old ones. */
-extern void plshard_send_call_record(const Execution *e, Task *task);
+extern void plshard_send_result_store(const Execution *e, Task *task);
 
 /*
  * Makes the record of a target out of the result that is delivered.  Errors: 54000
  * where it is too large.
  */
-extern void plshard_make_call_record(const Execution *e, const Task *task);
+extern void plshard_make_stored_result(const Execution *e, const Task *task);
 
 /*
  * The result that was fetched, as the call returned it, owned by the current memory
  * context; NULL where there was none any more.  Errors: 22023 where it is that of
  * other arguments.
  */
-extern PGresult *plshard_read_call_record(const Execution *e, const Task *task);
+extern PGresult *plshard_read_stored_result(const Execution *e, const Task *task);
 
 /* Throws 22023: another call has just used the id. */
 pg_noreturn extern void plshard_throw_call_id_used(const CallId *call_id);

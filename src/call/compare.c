@@ -210,7 +210,7 @@ find_difference(const Execution *e, const Task *a, const Task *b)
 	const char *node_a = e->map->nodes[a->node].name;
 	const char *node_b = e->map->nodes[b->node].name;
 
-	if (e->request->targets[a->target].recorded)
+	if (e->request->targets[a->target].is_stored)
 		return plshard_digest_equal(&a->digest, &b->digest) ? NULL :
 			pstrdup("It is what they have kept under the call's id.");
 	if (PQnfields(a->result) != PQnfields(b->result))

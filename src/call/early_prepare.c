@@ -15,12 +15,6 @@
 #include "transaction/remote_xact.h"
 #include "utils/memutils.h"
 
-struct EarlyPrepare
-{
-	Participants participants;
-	AtomicCommit *commit;
-};
-
 /*
  * Where a key's lock was not free on the deciding node, but was on the other one, taking back
  * costs a round trip before the wait can begin; where that one cannot prepare any more, the
@@ -47,14 +41,13 @@ plshard_early_applies(const Execution *e)
 	return true;
 }
 
-void
+bool
 plshard_early_begin(Execution *e)
 {
 	EarlyPrepare *early;
 
-	e->prepares = e->tasks[0].conn->io.state == CONN_READY && e->tasks[1].conn->io.state == CONN_READY;
-	if (!e->prepares)
-		return;
+	if (e->tasks[0].conn->io.state != CONN_READY || e->tasks[1].conn->io.state != CONN_READY)
+		return false;
 	early = palloc0(sizeof(EarlyPrepare));
 	for (int i = 0; i < e->ntasks; i++)
 	{
@@ -66,12 +59,7 @@ plshard_early_begin(Execution *e)
 	early->commit = plshard_atomic_begin(&early->participants,
 										 plshard_xact_wrote(e->map, e->tasks[0].shard));
 	e->early = early;
-}
-
-void
-plshard_early_send(Execution *e, Task *task, int number)
-{
-	plshard_atomic_send_with_call(e->early->commit, task->conn, task, number);
+	return true;
 }
 
 /* ---- the ends ---- */

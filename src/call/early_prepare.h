@@ -18,12 +18,9 @@ extern bool plshard_early_applies(const Execution *e);
 
 /*
  * Begins the commit of an execution whose tasks have been given their connections: sets e->early.
- * Not where one of them has to connect first: the other's part would be prepared long before.
+ * False where one of them has to connect first: the other's part would be prepared long before.
  */
-extern void plshard_early_begin(Execution *e);
-
-/* Queues what comes behind the call of a task; the result of PREPARE has "number". */
-extern void plshard_early_send(Execution *e, Task *task, int number);
+extern bool plshard_early_begin(Execution *e);
 
 /*
  * plshard_drive for it.  Errors: as plshard_drive's, when all is taken back; 08007 where that

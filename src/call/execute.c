@@ -20,6 +20,7 @@ plshard_execute(CallRequest *request)
 
 	PreventCommandIfParallelMode("a plshard call");
 	e.request = request;
+	e.query = request->query;
 	e.function_name = request->function_name;
 	e.is_write = request->is_write;
 	e.sink = request->sink;

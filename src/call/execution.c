@@ -33,6 +33,12 @@ plshard_end_execution(Execution *e)
 	e->nconns = 0;
 }
 
+int64
+plshard_task_path(const Execution *e, const Task *task)
+{
+	return task->shard < 0 || !e->map->has_shard_schemas ? PATH_BASE : e->map->shards[task->shard].id;
+}
+
 void
 plshard_reset_task(Task *task, TaskState state)
 {
@@ -47,7 +53,7 @@ plshard_reset_task(Task *task, TaskState state)
 	task->error = NULL;
 	task->called = false;
 	task->prepared = false;
+	task->committed = false;
 	task->rejected = false;
-	task->setting_up = false;
 	task->copy_sql = NULL;
 }

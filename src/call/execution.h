@@ -11,10 +11,12 @@
 #include "base/compat.h"
 #include "base/wait.h"
 #include "call/copy_rows.h"
+#include "call/plan.h"
 #include "call/request.h"
 #include "call/result.h"
 #include "connection/node_conn.h"
 #include "nodes/bitmapset.h"
+#include "transaction/atomic_commit.h"
 #include "transaction/deadlock.h"
 
 typedef enum TaskState
@@ -45,7 +47,7 @@ typedef struct Task
 	uint32		tried;			/* reads: placements that were tried, as bits */
 	Bitmapset  *tried_nodes;	/* RUN ON ANY: nodes that have failed */
 	bool		sent;			/* it has been on its way in this try */
-	bool		setting_up;		/* only its settings are on their way */
+	TaskPlan		plan;			/* what is sent for it */
 	const char *copy_sql;		/* sent in place of the query; or NULL */
 	CopyReader	copied;
 	bool		renewed;		/* on a second connection, the first was stale */
@@ -76,12 +78,27 @@ typedef struct ConnWatch
 
 #define FEW_CONNS 2
 
-typedef struct EarlyPrepare EarlyPrepare;	/* early_prepare.c */
+/* How a write ends on its nodes. */
+typedef enum WriteEnd
+{
+	END_WITH_CALLER,			/* with the caller's transaction */
+	END_WITH_CALL,				/* one-shot: the call is sent with all that commits it on its only node */
+	END_PREPARED				/* the call is sent with what prepares it on its second replica: early_prepare.h */
+} WriteEnd;
+
+/* A commit that has begun with the call. */
+typedef struct EarlyPrepare
+{
+	Participants participants;
+	AtomicCommit *commit;
+} EarlyPrepare;
 
 typedef struct Execution
 {
 	ClusterMap *map;
 	const CallRequest *request; /* NULL for administration */
+	const RemoteQuery *query;	/* what is sent of it: query or one_shot */
+	void		(*plan) (struct Execution *e, struct Task *task);	/* makes a task's plan */
 	const char *function_name;
 	bool		is_write;
 	RowSink    *sink;
@@ -99,13 +116,11 @@ typedef struct Execution
 	ConnWatch  *watches;		/* one for each of them */
 	const char *deadlock;		/* describes the one that this call has to give up for */
 	int64	   *first_ids;		/* of each target's block, or 0; see node_values.c */
-	bool		recording;		/* the results of a call with an id are being kept */
 	WireField  *copied_fields;	/* room for a copied row */
 	bool		expired;		/* the time is over, shards that are missing are skipped */
-	bool		one_shot_refused;	/* the node does not take it as such */
-	bool		one_shot;		/* the call is sent with all that commits it on its only node */
-	bool		prepares;		/* it is sent with what prepares it on its second replica (early_prepare.c) */
-	EarlyPrepare *early;		/* then, until that is committed or taken back */
+	WriteEnd	end;
+	bool		one_shot_refused;	/* the node does not take request->one_shot */
+	EarlyPrepare *early;		 /* END_PREPARED: until that is committed or rolled back */
 	int			old_epoch_node; /* a write starts anew because this node (index) says so; or -1 */
 	uint64		number;			/* of this call in the session */
 	int			nconns;
@@ -131,7 +146,7 @@ plshard_writes_alone(const Execution *e, const NodeConn *conn)
 static inline bool
 plshard_commits_with_call(const Execution *e, const NodeConn *conn)
 {
-	return e->one_shot || plshard_writes_alone(e, conn);
+	return e->end == END_WITH_CALL || plshard_writes_alone(e, conn);
 }
 
 /* Prepares an execution; is_write and what is to be sent are filled in by the caller. */
@@ -142,6 +157,9 @@ extern void plshard_end_execution(Execution *e);
 
 /* Whether reads run in a transaction on the node, for one snapshot. */
 extern bool plshard_reads_in_xact(const Execution *e);
+
+/* The shard whose schema comes first in a task's search_path, or PATH_BASE. */
+extern int64 plshard_task_path(const Execution *e, const Task *task);
 
 /* As if it had never run. */
 extern void plshard_reset_task(Task *task, TaskState state);

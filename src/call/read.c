@@ -6,8 +6,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "call/answer.h"
 #include "call/any_shard.h"
 #include "call/read.h"
+#include "call/task.h"
 #include "call/task_conn.h"
 #include "call/watch.h"
 #include "common/hashfn.h"
@@ -67,6 +69,43 @@ plshard_read_node(const ClusterMap *map, int shard)
 	int			placement = choose_placement(map, shard, 0);
 
 	return placement < 0 ? -1 : plshard_placement(map, shard, placement)->node;
+}
+
+/* Whether a task's rows are to be copied: see copy_rows.h. */
+static bool
+is_copied(const Execution *e, const NodeConn *conn)
+{
+	return e->request->by_copy && e->sink->copied_row && e->query->result_format == 1 &&
+		conn->xact.depth == 0 && !plshard_reads_in_xact(e) && !conn->session.pooled;
+}
+
+static void
+plan_read(Execution *e, Task *task)
+{
+	NodeConn   *conn = task->conn;
+	TaskPlan	   *plan = &task->plan;
+
+	conn->session.writes_in_a_row = 0;
+	if (is_copied(e, conn))
+	{
+		plshard_add_step(plan, STEP_SETTINGS_ALONE);
+		plshard_add_step(plan, STEP_COPY);
+	}
+	else if (conn->xact.depth > 0 || plshard_reads_in_xact(e))
+	{
+		plshard_add_step(plan, STEP_OPEN);
+		plshard_add_step(plan, STEP_GUARD);
+		plshard_add_step(plan, STEP_SETTINGS);
+		plshard_add_step(plan, STEP_CALL);
+		plshard_add_step(plan, STEP_UNGUARD);
+	}
+	else
+	{
+		plan->settings_apart = e->ntasks > 1;
+		plshard_add_step(plan, STEP_SETTINGS);
+		plshard_add_step(plan, STEP_READ_ONLY);
+		plshard_add_step(plan, STEP_CALL);
+	}
 }
 
 static void
@@ -299,6 +338,7 @@ plshard_run_read(CallRequest *request, Execution *e)
 {
 	uint64		nrows = 0;
 
+	e->plan = plan_read;
 	for (int restarts = 0;; restarts++)
 	{
 		ClusterMap *current = request->map;

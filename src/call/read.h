@@ -6,7 +6,7 @@
 #ifndef PLSHARD_READ_H
 #define PLSHARD_READ_H
 
-#include "call/task.h"
+#include "call/execution.h"
 
 /* Runs a read to its end; e->tasks has room for all targets.  Errors: see plshard_execute. */
 extern void plshard_run_read(CallRequest *request, Execution *e);

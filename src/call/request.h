@@ -51,7 +51,7 @@ typedef struct CallTarget
 	bool		has_key;		/* a write locks the key, else the whole shard */
 	uint32		key_hash;
 	const RemoteParams *params;
-	bool		recorded;		/* its result is known under the call's id */
+	bool		is_stored;		/* its result is stored under the call's id */
 } CallTarget;
 
 /*

@@ -1,8 +1,7 @@
 /*
  * task.h
  *
- * Tasks are sent, watched and their results taken in here; what their outcomes mean is for
- * read.c and write.c.
+ * The loop that runs a call's tasks.  What their outcomes mean is for read.c and write.c.
  */
 #ifndef PLSHARD_TASK_H
 #define PLSHARD_TASK_H
@@ -15,11 +14,7 @@
  */
 extern void plshard_drive(Execution *e);
 
-/* Gives rows to the sink. */
-extern void plshard_deliver(Execution *e, Task *task, const PGresult *result);
-
-/* Throws what a task has failed with: the node's error, or that it is out of reach. */
-pg_noreturn extern void plshard_throw_task_error(const Execution *e, const Task *task);
+/* Throws 08006, or as the connection's failure says: a task's node is out of reach. */
 pg_noreturn extern void plshard_throw_lost(const Execution *e, const Task *task, const char *hint);
 
 #endif							/* PLSHARD_TASK_H */

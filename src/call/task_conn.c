@@ -97,7 +97,7 @@ plshard_assign_conn(Execution *e, Task *task)
 						node_name)));
 
 	task->conn = conn;
-	if (find_conn(e, conn) < 0 && (plshard_commits_with_call(e, conn) || e->prepares))
+	if (find_conn(e, conn) < 0 && (e->end != END_WITH_CALLER || plshard_writes_alone(e, conn)))
 		plshard_conn_look(conn);
 	add_conn(e, conn);
 	if (conn->io.state == CONN_READY)

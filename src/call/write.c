@@ -8,17 +8,21 @@
 
 #include "access/xact.h"
 #include "base/settings.h"
+#include "call/answer.h"
 #include "call/any_shard.h"
 #include "call/call_id.h"
 #include "call/compare.h"
 #include "call/early_prepare.h"
 #include "call/node_values.h"
+#include "call/task.h"
 #include "call/task_conn.h"
 #include "call/watch.h"
 #include "call/write.h"
+#include "call/write_locks.h"
 #include "cluster/node_schema.h"
 #include "connection/admin_connection.h"
 #include "connection/health.h"
+#include "connection/node_settings.h"
 #include "connection/remote_error.h"
 #include "miscadmin.h"
 #include "registry/eviction.h"
@@ -32,6 +36,89 @@
 /* Milliseconds that a running repair gets to tell the registry what it has told the nodes. */
 #define EPOCH_PATIENCE 1000
 #define EPOCH_POLL 20
+
+/* ---- plans ---- */
+
+static void
+set_end(Execution *e, WriteEnd end)
+{
+	e->end = end;
+	e->query = end == END_WITH_CALLER ? e->request->query : e->request->one_shot;
+}
+
+/* How the batch of a write begins. */
+static void
+plan_beginning(Execution *e, Task *task)
+{
+	TaskPlan	   *plan = &task->plan;
+
+	task->savepoint = 0;
+	if (plshard_writes_alone(e, task->conn))
+		plan->may_write = plan->settings_apart = true;
+	else if (e->end == END_WITH_CALL && !e->query->is_procedure)
+	{
+		/* without BEGIN it is a transaction all the same, up to the Sync */
+		plan->may_write = plshard_conn_stays_writable(task->conn);
+		if (!plan->may_write)
+			plshard_add_step(plan, STEP_READ_WRITE);
+	}
+	else
+		plshard_add_step(plan, STEP_BEGIN);
+	plshard_add_step(plan, STEP_SETTINGS);
+}
+
+/* What ends the transaction on its node, or prepares that. */
+static void
+plan_tail(Execution *e, Task *task)
+{
+	if (e->end == END_WITH_CALL && e->query->is_procedure)
+		plshard_add_step(&task->plan, STEP_COMMIT);
+	else if (e->early)
+		plshard_add_step(&task->plan, task == &e->tasks[0] ? STEP_CONSTRAINTS : STEP_PREPARE);
+}
+
+static void
+plan_write(Execution *e, Task *task)
+{
+	TaskPlan	   *plan = &task->plan;
+	bool		with_locks = e->map->has_locks && !plshard_writes_alone(e, task->conn);
+	bool		takes_locks = with_locks && plshard_call_takes_locks(e, task);
+
+	/* to convert its text could fail when it has been committed */
+	if (e->end == END_WITH_CALL && e->query->returns_text && !task->conn->session.same_encoding)
+		set_end(e, END_WITH_CALLER);
+	plan_beginning(e, task);
+	if (with_locks)
+		plshard_add_step(plan, takes_locks ? STEP_LOCKS_TO_PARSE : STEP_LOCKS);
+	if (e->request->targets[task->target].is_stored)
+	{
+		plshard_add_step(plan, STEP_FETCH);
+		return;
+	}
+	if (e->request->call_id)
+		plshard_add_step(plan, STEP_LOOKUP);
+	if (e->map->has_node_schema)
+		plshard_add_step(plan, STEP_VALUES);
+	plshard_add_step(plan, takes_locks ? STEP_LOCKED_CALL : STEP_CALL);
+	plan_tail(e, task);
+}
+
+static void
+plan_store(Execution *e, Task *task)
+{
+	plshard_add_step(&task->plan, STEP_STORE);
+}
+
+static void
+plan_admin(Execution *e, Task *task)
+{
+	plan_beginning(e, task);
+	if (e->map->has_locks && e->admin[task->target].lock_shard && !plshard_writes_alone(e, task->conn))
+		plshard_add_step(&task->plan, STEP_LOCKS);
+	plshard_add_step(&task->plan, STEP_STATEMENTS);
+}
+
+/* ---- failures ---- */
 
 /* Takes back the work and the locks of all tasks from the first-th on. */
 static void
@@ -117,7 +204,7 @@ evict_or_throw(Execution *e, Task *task, bool failed)
 	NodeConn   *conn = task->conn;
 	NodeVerdict verdict;
 
-	if (e->request == NULL || !e->map->can_evict || (e->one_shot && task->sent))
+	if (e->request == NULL || !e->map->can_evict || (e->end == END_WITH_CALL && task->sent))
 		throw_unreplaceable(e, task);
 	if (plshard_task_is_evicted(e, task))
 	{
@@ -226,12 +313,12 @@ take_known_results(Execution *e)
 		Task	   *task = &e->tasks[i];
 		CallTarget *target = &e->request->targets[task->target];
 
-		if (!target->recorded)
+		if (!target->is_stored)
 			continue;
-		task->result = plshard_read_call_record(e, task);
+		task->result = plshard_read_stored_result(e, task);
 		if (task->result == NULL)
 		{
-			target->recorded = false;
+			target->is_stored = false;
 			return false;
 		}
 	}
@@ -240,7 +327,7 @@ take_known_results(Execution *e)
 
 /* Keeps the results of a call with an id on all replicas; WRITE_DONE, or WRITE_RESTART. */
 static WriteVerdict
-record_call(Execution *e)
+store_results(Execution *e)
 {
 	if (!take_known_results(e))
 		return WRITE_RESTART;
@@ -248,16 +335,16 @@ record_call(Execution *e)
 	{
 		Task	   *task = &e->tasks[i];
 
-		if (e->request->targets[task->target].recorded)
+		if (e->request->targets[task->target].is_stored)
 			continue;
 		if (task->deliver)
-			plshard_make_call_record(e, task);
+			plshard_make_stored_result(e, task);
 		task->state = TASK_READY;
 		task->synced = false;
 	}
-	e->recording = true;
+	e->plan = plan_store;
 	plshard_drive(e);
-	e->recording = false;
+	e->plan = plan_write;
 
 	for (int i = 0; i < e->ntasks; i++)
 	{
@@ -279,7 +366,7 @@ record_call(Execution *e)
 				evict_or_throw(e, task, true);
 				return WRITE_RESTART;
 			default:
-				elog(ERROR, "unexpected state %d of a record", (int) task->state);
+				elog(ERROR, "unexpected state %d of a stored result", (int) task->state);
 		}
 	}
 	return WRITE_DONE;
@@ -353,7 +440,7 @@ finish_tasks(Execution *e)
 		if (task->state != TASK_LOST)
 			continue;
 		if (plshard_renew_conn(e, task) || write_elsewhere(e, task))
-			return e->prepares ? WRITE_RESTART : WRITE_GO_ON;	/* others were taken back */
+			return e->end == END_PREPARED ? WRITE_RESTART : WRITE_GO_ON; /* others were taken back */
 		evict_or_throw(e, task, false);
 		return WRITE_RESTART;
 	}
@@ -372,7 +459,7 @@ finish_tasks(Execution *e)
 		}
 		if (e->tasks[i].state == TASK_CALL_KNOWN)
 		{
-			e->request->targets[e->tasks[i].target].recorded = true;
+			e->request->targets[e->tasks[i].target].is_stored = true;
 			known = true;
 		}
 	}
@@ -409,7 +496,8 @@ finish_tasks(Execution *e)
 					elog(ERROR, "the transaction on node \"%s\" is in a failed state",
 						 e->map->nodes[task->node].name);
 				/* from here on one by one, waiting: PROTOCOL rule 2 */
-				e->one_shot = false;
+				if (e->end == END_WITH_CALL)
+					set_end(e, END_WITH_CALLER);
 				undo_from(e, i);
 				/* FALLTHROUGH */
 			case TASK_HELD:
@@ -424,7 +512,7 @@ finish_tasks(Execution *e)
 	}
 	if (!replicas_agree(e))
 		return WRITE_RESTART;
-	return e->request && e->request->call_id ? record_call(e) : WRITE_DONE;
+	return e->request && e->request->call_id ? store_results(e) : WRITE_DONE;
 }
 
 static void
@@ -486,13 +574,13 @@ try_write(Execution *e)
 {
 	for (int i = 0; i < e->ntasks; i++)
 		plshard_assign_conn(e, &e->tasks[i]);
-	if (e->prepares)
-		plshard_early_begin(e);
+	if (e->end == END_PREPARED && !plshard_early_begin(e))
+		set_end(e, END_WITH_CALLER);
 	for (;;)
 	{
 		bool		early = e->early != NULL;
 
-		if (e->one_shot)
+		if (e->end == END_WITH_CALL)
 			drive_one_shot(e);
 		else if (early)
 			plshard_early_drive(e);
@@ -502,7 +590,7 @@ try_write(Execution *e)
 		{
 			case WRITE_DONE:
 				finish_write(e);
-				if (e->one_shot || early)
+				if (e->end == END_WITH_CALL || early)
 					plshard_xact_committed_by_call();
 				if (!early)
 					deliver_results(e);
@@ -596,10 +684,22 @@ make_tasks(Execution *e, const CallRequest *request)
 	}
 }
 
+/* Whether the call's only node can commit with it, so far as the front knows. */
+static bool
+one_shot_applies(const Execution *e)
+{
+	const RemoteQuery *one_shot = e->request->one_shot;
+
+	return one_shot != NULL && !e->one_shot_refused && e->ntasks == 1 &&
+		!e->map->options.autocommit && !plshard_remote_xact_is_open() &&
+		!(e->map->options.disable_binary && one_shot->result_format == 1);
+}
+
 void
 plshard_run_write(CallRequest *request, Execution *e)
 {
 	PreventCommandIfReadOnly("a plshard write");
+	e->plan = plan_write;
 
 	for (int restarts = 0;; restarts++)
 	{
@@ -610,10 +710,8 @@ plshard_run_write(CallRequest *request, Execution *e)
 							request->map->name, request->function_name)));
 		plshard_begin_execution(e, request->map);
 		make_tasks(e, request);
-		e->one_shot = request->one_shot != NULL && !e->one_shot_refused && e->ntasks == 1 &&
-			!request->map->options.autocommit && !plshard_remote_xact_is_open() &&
-			!(request->map->options.disable_binary && request->one_shot->result_format == 1);
-		e->prepares = plshard_early_applies(e);
+		set_end(e, one_shot_applies(e) ? END_WITH_CALL :
+				plshard_early_applies(e) ? END_PREPARED : END_WITH_CALLER);
 		if (try_write(e))
 		{
 			if (e->one_shot_refused)
@@ -630,6 +728,7 @@ void
 plshard_run_admin(Execution *e)
 {
 	PreventCommandIfReadOnly("a change of a plshard cluster");
+	e->plan = plan_admin;
 	plshard_begin_execution(e, e->map);
 	if (!try_write(e))
 		ereport(ERROR,

@@ -6,7 +6,7 @@
 #ifndef PLSHARD_WRITE_H
 #define PLSHARD_WRITE_H
 
-#include "call/task.h"
+#include "call/execution.h"
 
 /* Runs a write to its end, short of commit.  Errors: see plshard_execute. */
 extern void plshard_run_write(CallRequest *request, Execution *e);

@@ -94,7 +94,7 @@ send_statement(Task *task, uint64 id, int64 shard_id, const char *sql, int npara
 	for (int i = 0; i < nparams; i++)
 		bytes[i] = pg_hton64(numbers[i]);
 	plshard_conn_send_prepared(task->conn, id, shard_id, sql, nparams, int8_types, &params, 1,
-							   kind, task, 0, false);
+							   kind, task, STEP_LOCKS, false);
 }
 
 /*
@@ -139,14 +139,22 @@ wait_for_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 }
 
 bool
-plshard_send_locks(const Execution *e, Task *task, const RemoteQuery *query)
+plshard_call_takes_locks(const Execution *e, const Task *task)
+{
+	/* a stored result is looked up under the locks, before the call */
+	return !e->request->lock_shard && e->map->shards[task->shard].nactive == 1 &&
+		!task->wait_locks && e->request->call_id == NULL &&
+		OidIsValid(task->conn->session.lock_types[0]) && OidIsValid(task->conn->session.lock_types[1]);
+}
+
+void
+plshard_send_locks(const Execution *e, Task *task)
 {
 	const CallTarget *target = e->request ? &e->request->targets[task->target] : NULL;
 	int64		shard_id = e->map->shards[task->shard].id;
 	uint64		shard_lock = (uint64) plshard_shard_lock_key(e->map, shard_id);
 	uint64		key_lock = 0;
 	LockMode	mode = LOCK_WHOLE_SHARD;
-	bool		with_call;
 
 	if (target != NULL && !e->request->lock_shard)
 	{
@@ -158,15 +166,10 @@ plshard_send_locks(const Execution *e, Task *task, const RemoteQuery *query)
 			key_lock = (uint64) plshard_key_lock_key(e->map, shard_id, target->key_hash);
 		}
 	}
-
-	/* what is known of a call's id is looked up under the locks, before it */
-	with_call = mode == LOCK_SHARD_SHARED && !task->wait_locks && e->request->call_id == NULL &&
-		OidIsValid(task->conn->session.lock_types[0]) && OidIsValid(task->conn->session.lock_types[1]);
 	if (task->wait_locks)
 		wait_for_locks(e, task, mode, shard_id, shard_lock, key_lock);
-	else if (!with_call || !plshard_has_statement(task->conn, query->id + 1, shard_id))
+	else
 		try_locks(e, task, mode, shard_id, shard_lock, key_lock);
-	return with_call;
 }
 
 void

@@ -10,12 +10,17 @@
 #include "call/execution.h"
 
 /*
- * Queues them for a task; behind the settings of its shard and before its call (NULL for
- * administration).  Errors come with PENDING_LOCK; see node_schema.h for their SQLSTATEs.
- * True where the call has to take them (plshard_add_locks); then they are queued only if
- * its statement has to be prepared, which may need what they wait for.
+ * True where a task's call can take them, as parameters (plshard_add_locks).  Statements must
+ * go before it all the same where its own has to be prepared: that may need what the locks
+ * wait for.
  */
-extern bool plshard_send_locks(const Execution *e, Task *task, const RemoteQuery *query);
+extern bool plshard_call_takes_locks(const Execution *e, const Task *task);
+
+/*
+ * Queues them for a task, as statements; behind the settings of its shard and before its call.
+ * See node_schema.h for the SQLSTATEs of their errors.
+ */
+extern void plshard_send_locks(const Execution *e, Task *task);
 
 /* Adds them to a call's parameters: its statement becomes another one.  palloc'd. */
 extern void plshard_add_locks(const Execution *e, const Task *task,

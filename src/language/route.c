@@ -18,7 +18,7 @@ add_target(PlshardCall *call, int shard, bool has_key, uint32 key_hash)
 
 	target->shard = shard;
 	target->has_key = has_key;
-	target->recorded = false;
+	target->is_stored = false;
 	target->key_hash = key_hash;
 	target->params = &call->remote_params;
 }

@@ -329,7 +329,7 @@ make_targets(PlshardCall *call, SplitCall *split)
 			target->has_key = part->one_hash;	/* of several keys: the whole shard */
 			target->key_hash = part->hash;
 			target->params = NULL;
-			target->recorded = false;
+			target->is_stored = false;
 		}
 		part->count = 0;
 	}
