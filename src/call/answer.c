@@ -23,7 +23,7 @@ step_of(const Pending *pending)
 		return STEP_NONE;
 	if (pending->copies)
 		return STEP_COPY;
-	return (StepKind) Min(pending->number, STEP_STATEMENTS);
+	return (StepKind) pending->number;
 }
 
 /* ---- rows ---- */
@@ -44,7 +44,7 @@ where_of(const Execution *e, const Task *task)
 	return where;
 }
 
-/* What is wrong with a result is said with the place that it came from. */
+/* The context of errors that a result causes. */
 typedef struct DeliverErrors
 {
 	ErrorContextCallback callback;
@@ -52,6 +52,7 @@ typedef struct DeliverErrors
 	const Task *task;
 } DeliverErrors;
 
+/* Adds node, shard and function to an error that comes from a row. */
 static void
 deliver_error_callback(void *arg)
 {
@@ -163,7 +164,7 @@ keep_result(Task *task, PGresult *result)
 	}
 }
 
-/* Rows of a call, of its stored result, or of a statement of administration. */
+/* Rows of a call, or of its stored result. */
 static void
 take_rows(Execution *e, Task *task, PGresult *result)
 {
@@ -173,7 +174,7 @@ take_rows(Execution *e, Task *task, PGresult *result)
 		return;
 	}
 	task->called = true;
-	/* the last of several results need not be the one that says it */
+	/* of several results the last need not have the number */
 	if (PQcmdTuples(result)[0] != '\0')
 		task->affected = strtoull(PQcmdTuples(result), NULL, 10);
 	for (int row = 0; row < PQntuples(result); row++)
@@ -181,15 +182,9 @@ take_rows(Execution *e, Task *task, PGresult *result)
 	keep_result(task, result);
 }
 
-static void
-take_admin_rows(Execution *e, Task *task, int statement, const PGresult *result)
-{
-	for (int row = 0; e->admin_row && row < PQntuples(result); row++)
-		e->admin_row(e->admin_arg, task->target, statement, result, row);
-}
-
 /* ---- steps ---- */
 
+/* Compares the command tag.  A failed transaction answers COMMIT and PREPARE with ROLLBACK, which is no error. */
 static bool
 tag_is(const PGresult *result, const char *tag)
 {
@@ -218,10 +213,6 @@ step_done(Execution *e, Task *task, const Pending *pending, PGresult *result)
 			if (task->state == TASK_SENT)
 				take_rows(e, task, result);
 			return;
-		case STEP_STATEMENTS:
-			if (task->state == TASK_SENT)
-				take_admin_rows(e, task, pending->number - STEP_STATEMENTS, result);
-			return;
 		default:
 			return;
 	}
@@ -242,7 +233,7 @@ failed_state(StepKind step, const PGresult *error, int sqlstate)
 		case STEP_STORE:
 			return sqlstate == SQLSTATE_CALL_IS_KNOWN ? TASK_CALL_KNOWN : TASK_ERROR;
 		case STEP_LOCKED_CALL:
-			/* that the epoch is old, the statements that wait will say */
+			/* an old epoch is found by the statements that then wait */
 			if (plshard_locks_refused(error))
 				return TASK_LOCKED_OUT;
 			/* FALLTHROUGH */
@@ -288,6 +279,7 @@ form_is_refused(const Execution *e, const PGresult *error, int sqlstate)
 		plshard_error_is_from(error, "transformCoalesceExpr");
 }
 
+/* A command of a step has failed: decides the state of its task. */
 static void
 step_failed(Execution *e, Task *task, const Pending *pending, PGresult *error)
 {

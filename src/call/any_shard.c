@@ -16,6 +16,7 @@ typedef enum ShardPromise
 	SHARD_LOOKS_ALIVE
 } ShardPromise;
 
+/* Looks at all active placements of a shard. */
 static ShardPromise
 promise_of(const ClusterMap *map, int shard, const Bitmapset *tried)
 {
@@ -34,6 +35,7 @@ promise_of(const ClusterMap *map, int shard, const Bitmapset *tried)
 	return promise;
 }
 
+/* A random number below n. */
 static uint64
 draw(uint64 n)
 {
@@ -58,7 +60,7 @@ plshard_any_shard(const ClusterMap *map, const Bitmapset *tried)
 		if (this > promise)
 			equals = 0;
 		promise = this;
-		/* in the end each of the equally good ones is it with the same probability */
+		/* reservoir sampling: all equally good ones have the same chance */
 		if (draw(++equals) == 0)
 			best = i;
 	}

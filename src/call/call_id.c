@@ -1,15 +1,15 @@
 /*
  * call_id.c
  *
- * What is kept of calls with an id, in table plshard_node."calls_<cluster id>" of the
- * nodes (node_schema.h), and the statements that write and read it.  All are sent
- * under the locks of the call, so that a repetition waits for the first one and then
- * sees what it has left; each is a statement of its own, with a snapshot of its own.
+ * The stored results of calls with an id, in table plshard_node."calls_<cluster id>" of the
+ * nodes (node_schema.h), and the statements that write and read them.  All are sent
+ * under the locks of the call, so that a repetition waits for the first call and then
+ * sees its result; each is a statement of its own, with a snapshot of its own.
  *
- * A record is the primary's result, column by column and row by row, and the same
- * bytes on all replicas.  Times are the front's, also the same on all of them.
+ * A stored result is that of the first placement, column by column and row by row, and the
+ * same bytes on all replicas.  Times are the front's, also the same on all of them.
  *
- * Which ids this transaction has used is in TopTransactionContext; everything else is
+ * The ids that this transaction has used are in TopTransactionContext; everything else is
  * allocated in the call's context.
  */
 #include "postgres.h"
@@ -28,14 +28,14 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* The layout of records. */
-#define RECORD_VERSION 1
+/* The layout of stored results. */
+#define STORED_VERSION 1
 
-/* Bytes that a record may have. */
-#define MAX_RECORD (1024 * 1024)
+/* Bytes that a stored result may have. */
+#define MAX_STORED (1024 * 1024)
 
 /*
- * Seconds for which a record stays after it has expired, since fronts' clocks differ;
+ * Seconds for which a result stays stored after it has expired, since fronts' clocks differ;
  * and how many of the older ones a call removes.
  */
 #define GRACE 3600
@@ -48,7 +48,7 @@ static const char lookup_sql[] =
 " THEN plshard_node.call_is_known() ELSE true END";
 static const char fetch_sql[] =
 "SELECT arguments, result FROM %s WHERE " OF_CALL " AND expires > $4";
-static const char record_sql[] =
+static const char store_sql[] =
 "WITH recorded AS (INSERT INTO %s AS known (shard_id, call_id, function, role, arguments, result, expires)"
 " VALUES ($1, $2, $3, current_user, $5, $6, $7)"
 " ON CONFLICT (shard_id, call_id, function, role) DO UPDATE"
@@ -85,7 +85,7 @@ subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId par
 {
 	int			level = GetCurrentTransactionNestLevel();
 
-	/* newer ones stand first, and are not of a lower level */
+	/* the list is newest first, so its levels do not rise */
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		while (used_ids != NULL && used_ids->level >= level)
@@ -105,6 +105,7 @@ plshard_call_id_init(void)
 	RegisterSubXactCallback(subxact_callback, NULL);
 }
 
+/* Throws 22023. */
 static void
 throw_other_arguments(const CallId *call_id)
 {
@@ -154,16 +155,16 @@ send_statement(const Execution *e, Task *task, BuiltinQuery query, const char *f
 	};
 	static const int formats[MAX_CALL_PARAMS] = {1, 0, 0, 1, 1, 1, 1};
 	const CallId *call_id = e->request->call_id;
-	const StringInfo record = call_id->records[task->target];
+	const StringInfo stored = call_id->stored[task->target];
 	uint64		shard_id = pg_hton64((uint64) e->map->shards[task->shard].id);
 	uint64		now = pg_hton64((uint64) call_id->now);
 	uint64		expires = pg_hton64((uint64) call_id->expires);
 	const char *values[MAX_CALL_PARAMS] = {
 		(const char *) &shard_id, call_id->id, call_id->function, (const char *) &now,
-		(const char *) call_id->arguments, record ? record->data : NULL, (const char *) &expires
+		(const char *) call_id->arguments, stored ? stored->data : NULL, (const char *) &expires
 	};
 	const int	lengths[MAX_CALL_PARAMS] = {
-		sizeof(uint64), 0, 0, sizeof(uint64), PG_SHA256_DIGEST_LENGTH, record ? record->len : 0,
+		sizeof(uint64), 0, 0, sizeof(uint64), PG_SHA256_DIGEST_LENGTH, stored ? stored->len : 0,
 		sizeof(uint64)
 	};
 	const RemoteParams params = {values, lengths, formats};
@@ -177,7 +178,7 @@ send_statement(const Execution *e, Task *task, BuiltinQuery query, const char *f
 void
 plshard_send_result_lookup(const Execution *e, Task *task)
 {
-	send_statement(e, task, QUERY_CALL_LOOKUP, lookup_sql, 4, PENDING_RECORD, STEP_LOOKUP);
+	send_statement(e, task, QUERY_CALL_LOOKUP, lookup_sql, 4, PENDING_STORED, STEP_LOOKUP);
 }
 
 void
@@ -199,13 +200,13 @@ plshard_send_result_store(const Execution *e, Task *task)
 	char	   *table = plshard_calls_table(e->map);
 	char	   *sql = psprintf(remove_sql, table, table);
 
-	send_statement(e, task, QUERY_CALL_RECORD, record_sql, MAX_CALL_PARAMS, PENDING_RECORD, STEP_STORE);
+	send_statement(e, task, QUERY_CALL_STORE, store_sql, MAX_CALL_PARAMS, PENDING_STORED, STEP_STORE);
 	plshard_conn_send_prepared(task->conn, QUERY_CALL_REMOVE, 0, sql, 2, types, &params, 1,
-							   PENDING_RECORD, task, STEP_STORE, false);
+							   PENDING_STORED, task, STEP_STORE, false);
 	pfree(sql);
 }
 
-/* ---- records ---- */
+/* ---- stored results ---- */
 
 void
 plshard_add_field(StringInfo bytes, const char *data, int length)
@@ -220,34 +221,35 @@ void
 plshard_make_stored_result(const Execution *e, const Task *task)
 {
 	const PGresult *result = task->result;
-	StringInfo	record = makeStringInfo();
+	StringInfo	stored = makeStringInfo();
 
-	pq_sendint32(record, RECORD_VERSION);
-	pq_sendint32(record, GetDatabaseEncoding());
-	pq_sendint32(record, PQnfields(result));
+	pq_sendint32(stored, STORED_VERSION);
+	pq_sendint32(stored, GetDatabaseEncoding());
+	pq_sendint32(stored, PQnfields(result));
 	for (int i = 0; i < PQnfields(result); i++)
 	{
-		plshard_add_field(record, PQfname(result, i), strlen(PQfname(result, i)));
-		pq_sendint32(record, PQftype(result, i));
-		pq_sendint32(record, PQfmod(result, i));
-		pq_sendint32(record, PQfformat(result, i));
+		plshard_add_field(stored, PQfname(result, i), strlen(PQfname(result, i)));
+		pq_sendint32(stored, PQftype(result, i));
+		pq_sendint32(stored, PQfmod(result, i));
+		pq_sendint32(stored, PQfformat(result, i));
 	}
-	pq_sendint32(record, PQntuples(result));
-	for (int row = 0; row < PQntuples(result) && record->len <= MAX_RECORD; row++)
+	pq_sendint32(stored, PQntuples(result));
+	for (int row = 0; row < PQntuples(result) && stored->len <= MAX_STORED; row++)
 	{
-		for (int i = 0; i < PQnfields(result) && record->len <= MAX_RECORD; i++)
-			plshard_add_field(record, PQgetvalue(result, row, i),
+		for (int i = 0; i < PQnfields(result) && stored->len <= MAX_STORED; i++)
+			plshard_add_field(stored, PQgetvalue(result, row, i),
 					  PQgetisnull(result, row, i) ? -1 : PQgetlength(result, row, i));
 	}
-	if (record->len > MAX_RECORD)
+	if (stored->len > MAX_STORED)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("the result of %s is too large for a call with an id", e->function_name),
-				 errdetail("At most %d bytes of a shard's rows can be kept.", MAX_RECORD),
+				 errdetail("At most %d bytes of a shard's rows can be kept.", MAX_STORED),
 				 errhint("Nothing was written. Let the function return less, or call it without an id.")));
-	e->request->call_id->records[task->target] = record;
+	e->request->call_id->stored[task->target] = stored;
 }
 
+/* Throws 53200, where libpq could not allocate. */
 static void
 out_of_memory(void)
 {
@@ -256,37 +258,39 @@ out_of_memory(void)
 			 errmsg("out of memory")));
 }
 
+/* Reads what describes the columns, and gives it to the result. */
 static void
-read_columns(StringInfo record, PGresult *result)
+read_columns(StringInfo stored, PGresult *result)
 {
-	int			ncolumns = pq_getmsgint(record, 4);
+	int			ncolumns = pq_getmsgint(stored, 4);
 	PGresAttDesc *columns = palloc0((ncolumns + 1) * sizeof(PGresAttDesc));
 
 	for (int i = 0; i < ncolumns; i++)
 	{
-		int			length = pq_getmsgint(record, 4);
+		int			length = pq_getmsgint(stored, 4);
 
-		columns[i].name = pnstrdup(pq_getmsgbytes(record, length), length);
-		columns[i].typid = pq_getmsgint(record, 4);
-		columns[i].atttypmod = pq_getmsgint(record, 4);
-		columns[i].format = pq_getmsgint(record, 4);
+		columns[i].name = pnstrdup(pq_getmsgbytes(stored, length), length);
+		columns[i].typid = pq_getmsgint(stored, 4);
+		columns[i].atttypmod = pq_getmsgint(stored, 4);
+		columns[i].format = pq_getmsgint(stored, 4);
 		columns[i].typlen = -1;
 	}
 	if (!PQsetResultAttrs(result, ncolumns, columns))
 		out_of_memory();
 }
 
+/* Reads the rows into the result, which has its columns. */
 static void
-read_rows(StringInfo record, PGresult *result)
+read_rows(StringInfo stored, PGresult *result)
 {
-	int			nrows = pq_getmsgint(record, 4);
+	int			nrows = pq_getmsgint(stored, 4);
 
 	for (int row = 0; row < nrows; row++)
 	{
 		for (int i = 0; i < PQnfields(result); i++)
 		{
-			int			length = (int) pq_getmsgint(record, 4);
-			const char *value = length < 0 ? NULL : pq_getmsgbytes(record, length);
+			int			length = (int) pq_getmsgint(stored, 4);
+			const char *value = length < 0 ? NULL : pq_getmsgbytes(stored, length);
 
 			if (!PQsetvalue(result, row, i, unconstify(char *, value), length))
 				out_of_memory();
@@ -299,7 +303,7 @@ plshard_read_stored_result(const Execution *e, const Task *task)
 {
 	const CallId *call_id = e->request->call_id;
 	const PGresult *fetched = task->result;
-	StringInfoData record = {0};
+	StringInfoData stored = {0};
 	PGresult   *result;
 
 	if (PQntuples(fetched) == 0)
@@ -308,9 +312,9 @@ plshard_read_stored_result(const Execution *e, const Task *task)
 		memcmp(PQgetvalue(fetched, 0, 0), call_id->arguments, PG_SHA256_DIGEST_LENGTH) != 0)
 		throw_other_arguments(call_id);
 
-	record.data = PQgetvalue(fetched, 0, 1);
-	record.len = PQgetlength(fetched, 0, 1);
-	if (pq_getmsgint(&record, 4) != RECORD_VERSION || pq_getmsgint(&record, 4) != GetDatabaseEncoding())
+	stored.data = PQgetvalue(fetched, 0, 1);
+	stored.len = PQgetlength(fetched, 0, 1);
+	if (pq_getmsgint(&stored, 4) != STORED_VERSION || pq_getmsgint(&stored, 4) != GetDatabaseEncoding())
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("the result that is known under the id \"%s\" cannot be read here", call_id->id),
@@ -318,9 +322,9 @@ plshard_read_stored_result(const Execution *e, const Task *task)
 	result = plshard_own_result(PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK));
 	if (result == NULL)
 		out_of_memory();
-	read_columns(&record, result);
-	read_rows(&record, result);
-	pq_getmsgend(&record);
+	read_columns(&stored, result);
+	read_rows(&stored, result);
+	pq_getmsgend(&stored);
 	return result;
 }
 

@@ -1,9 +1,9 @@
 /*
  * call_id.h
  *
- * Calls that happen once: a write that is made under an id (plshard.call_id) leaves
- * its result on each placement of its shards, in the same transaction; who makes the
- * call again under that id is given that result.
+ * Calls that happen once: a write that is made under an id (plshard.call_id) stores
+ * its result on each placement of its shards, in the same transaction; a repetition
+ * of the call under that id returns the stored result.
  */
 #ifndef PLSHARD_CALL_ID_H
 #define PLSHARD_CALL_ID_H
@@ -22,7 +22,7 @@ typedef struct CallId
 	uint8		arguments[PG_SHA256_DIGEST_LENGTH];
 	TimestampTz now;
 	TimestampTz expires;		/* what is kept now */
-	StringInfo *records;		/* of each target: what is to be kept, or NULL */
+	StringInfo *stored;			/* of each target: what is to be kept, or NULL */
 } CallId;
 
 /* Registers transaction callbacks; called once by _PG_init. */
@@ -39,27 +39,27 @@ extern void plshard_note_call_id(const CallId *call_id);
 extern void plshard_add_field(StringInfo bytes, const char *data, int length);
 
 /*
- * In front of the call, behind the locks: is there a result already?  If so the node
- * says SQLSTATE_CALL_IS_KNOWN (PENDING_RECORD), and the call does not run.
+ * STEP_LOOKUP, between the locks and the call: where a result is stored, the node raises
+ * SQLSTATE_CALL_IS_KNOWN, and the call does not run.
  */
 extern void plshard_send_result_lookup(const Execution *e, Task *task);
 
-/* In place of a call whose result is known: asks for it. */
+/* STEP_FETCH, in place of a call whose result is stored: asks for it. */
 extern void plshard_send_result_fetch(const Execution *e, Task *task);
 
-/* Behind a call: keeps its result (PENDING_RECORD), and removes some old ones. */
+/* STEP_STORE, behind a call: stores its result, and removes some that have expired. */
 extern void plshard_send_result_store(const Execution *e, Task *task);
 
 /*
- * Makes the record of a target out of the result that is delivered.  Errors: 54000
+ * Makes what is stored for a target out of the result that is delivered.  Errors: 54000
  * where it is too large.
  */
 extern void plshard_make_stored_result(const Execution *e, const Task *task);
 
 /*
  * The result that was fetched, as the call returned it, owned by the current memory
- * context; NULL where there was none any more.  Errors: 22023 where it is that of
- * other arguments.
+ * context; NULL where none is stored any more.  Errors: 22023 where it is that of
+ * other arguments; 0A000 where it was stored in another layout or encoding.
  */
 extern PGresult *plshard_read_stored_result(const Execution *e, const Task *task);
 

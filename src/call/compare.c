@@ -2,7 +2,7 @@
  * compare.c
  *
  * Compares the rows of two replicas by what they mean: 1.0 is 1.00, 0 is -0, NaN
- * is NaN however its bits are set, and a nondeterministic collation says which
+ * is NaN however its bits are set, and a nondeterministic collation determines which
  * strings are equal.  Which of several equal values a query returns (DISTINCT,
  * max) may depend on where rows lie on disk, and that is not the same on replicas.
  *
@@ -46,6 +46,7 @@ typedef struct ReplicaRows
 	int		   *order;			/* sorted */
 } ReplicaRows;
 
+/* Looks up how each column's values are compared. */
 static void
 init_comparison(Comparison *c, const RowDecoder *decoder)
 {
@@ -71,6 +72,7 @@ init_comparison(Comparison *c, const RowDecoder *decoder)
 	}
 }
 
+/* Compares two values of a column by length and bytes, as memcmp does. */
 static int
 compare_bytes(const ComparedColumn *column, const DecodedRows *a, int i, const DecodedRows *b, int j)
 {
@@ -108,6 +110,7 @@ compare_rows(const Comparison *c, const DecodedRows *a, int i, const DecodedRows
 	return 0;
 }
 
+/* qsort_arg comparator of the row numbers of one replica. */
 static int
 compare_own_rows(const void *a, const void *b, void *arg)
 {
@@ -117,6 +120,7 @@ compare_own_rows(const void *a, const void *b, void *arg)
 						&replica->rows, *(const int *) b);
 }
 
+/* Decodes a replica's rows and sorts them. */
 static void
 read_replica(ReplicaRows *replica, const Comparison *c, RowDecoder *decoder, RemoteQuery *query,
 			 const Task *task)
@@ -171,6 +175,7 @@ describe_row(const ReplicaRows *replica, int n, const char *node_name)
 					show_row(c, rows, replica->order[n]), node_name);
 }
 
+/* Merges the sorted rows of two replicas; describes the first that only one has, or returns NULL. */
 static char *
 compare_kept_rows(const Execution *e, const Task *a, const Task *b)
 {
@@ -204,6 +209,7 @@ compare_kept_rows(const Execution *e, const Task *a, const Task *b)
 	return NULL;
 }
 
+/* plshard_find_difference, in a memory context that its garbage may stay in. */
 static char *
 find_difference(const Execution *e, const Task *a, const Task *b)
 {

@@ -12,7 +12,7 @@
 /*
  * Looks for what two replicas' answers differ in: the number of rows that were
  * changed, the number of columns, or the rows, as a multiset.  Values are the same
- * where the type's default btree operator class says so, under the column's
+ * where the type's default btree operator class has them equal, under the column's
  * collation; values of a type without one where their bytes are.
  *
  * Returns NULL where there is no difference, else a sentence or two for an error's

@@ -11,7 +11,10 @@
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
 
-/* Rows of a shard from which on COPY is faster: it must be planned, and asked for by itself. */
+/*
+ * Rows of a shard from which on a result is long.  Below, COPY costs more: it is planned at each
+ * call, and needs the connection for itself.
+ */
 #define LONG_RESULT 2000
 
 static const char signature[] = {'P', 'G', 'C', 'O', 'P', 'Y', '\n', '\377', '\r', '\n', '\0'};
@@ -46,6 +49,7 @@ plshard_copy_sql(const RemoteQuery *query, const RemoteParams *params)
 
 /* ---- reading ---- */
 
+/* Throws 08P01 unless the data is what COPY sends. */
 static void
 check(bool right)
 {
@@ -55,6 +59,7 @@ check(bool right)
 				 errmsg("rows that a node has copied are not understood")));
 }
 
+/* Takes so many bytes off the message. */
 static char *
 take(CopyReader *reader, int length)
 {
@@ -66,6 +71,7 @@ take(CopyReader *reader, int length)
 	return bytes;
 }
 
+/* Takes an integer in network byte order. */
 static int32
 take_int32(CopyReader *reader)
 {

@@ -5,7 +5,8 @@
  * single-row mode each row has a copy of the result's description; what COPY sends
  * is only the rows.  It takes no parameters, and is not prepared: for a few rows
  * it costs more.  It sends no types, so it is for statements that cast all their
- * columns.
+ * columns.  A result is long from some thousand rows of each shard on, as declared (ROWS) or as
+ * counted in the last call.
  */
 #ifndef PLSHARD_COPY_ROWS_H
 #define PLSHARD_COPY_ROWS_H

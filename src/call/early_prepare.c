@@ -1,7 +1,7 @@
 /*
  * early_prepare.c
  *
- * PREPARE in the batch of the call.  What it takes lives in the context of the call.
+ * PREPARE in the batch of the call.  Its state lives in the context of the call.
  */
 #include "postgres.h"
 
@@ -16,9 +16,10 @@
 #include "utils/memutils.h"
 
 /*
- * Where a key's lock was not free on the deciding node, but was on the other one, taking back
- * costs a round trip before the wait can begin; where that one cannot prepare any more, the
- * call has to be made again.  A session that has met that prepares only after so many of its calls.
+ * Where a key's lock was not free on the deciding node, but was on the other one, the rollback of
+ * what is prepared costs a round trip before the wait can begin; where the node has no room for
+ * one more prepared transaction, the call has to be made again.  After either, the session makes
+ * so many of its calls without early prepare.
  */
 #define CALLS_AFTER_CONTENTION 16
 
@@ -64,7 +65,7 @@ plshard_early_begin(Execution *e)
 
 /* ---- the ends ---- */
 
-/* Ends it by one of the ways to do so; what fails on that way is an unknown outcome. */
+/* Commits or rolls back, as "way" does.  An error in it means that the outcome is unknown. */
 static void
 end_by(Execution *e, void (*way) (AtomicCommit *commit))
 {
@@ -92,7 +93,7 @@ end_by(Execution *e, void (*way) (AtomicCommit *commit))
 	RESUME_INTERRUPTS();
 }
 
-/* What has become of the second replica's batch. */
+/* Whether the second replica has prepared, as far as its answers tell. */
 static CommandState
 batch_state(const Task *task)
 {
@@ -116,7 +117,7 @@ plshard_early_take_back(Execution *e)
 
 	if (e->tasks[0].state == TASK_LOCKED_OUT)
 		calls_to_skip = CALLS_AFTER_CONTENTION;
-	/* in the middle of something: what it will come to is for recovery to see */
+	/* its batch is not answered yet: recovery finds out how it ends */
 	if (batch_state(task) == COMMAND_UNKNOWN && task->conn->io.state == CONN_READY)
 		plshard_conn_set_lost(task->conn, 0, "the call was given up");
 	plshard_atomic_note(e->early->commit, task->conn, batch_state(task));

@@ -2,18 +2,18 @@
  * early_prepare.h
  *
  * A write of one shard with two replicas that is all of its transaction: the second
- * replica prepares in the batch of the call (PROTOCOL rule 6), so that commit takes two more
- * round trips, the deciding node's COMMIT and COMMIT PREPARED.
+ * replica prepares in the batch of the call (PROTOCOL rule 6; STEP_PREPARE of plan.h), so that
+ * commit takes two more round trips, the deciding node's COMMIT and COMMIT PREPARED.
  *
- * Until the deciding node commits the call can still fail in any way; then what may be
- * prepared is taken back before anybody hears of it, and before anything is tried again.
+ * Until the deciding node commits the call can still fail in any way.  What may be
+ * prepared is then rolled back before the caller sees the error, and before the call is tried again.
  */
 #ifndef PLSHARD_EARLY_PREPARE_H
 #define PLSHARD_EARLY_PREPARE_H
 
 #include "call/task.h"
 
-/* Whether a write is to be sent so.  What the caller's transaction is, is known (request->one_shot). */
+/* Whether a write is sent so, where request->one_shot tells that it is all of the caller's transaction. */
 extern bool plshard_early_applies(const Execution *e);
 
 /*
@@ -23,15 +23,15 @@ extern bool plshard_early_applies(const Execution *e);
 extern bool plshard_early_begin(Execution *e);
 
 /*
- * plshard_drive for it.  Errors: as plshard_drive's, when all is taken back; 08007 where that
- * could not be brought about.
+ * plshard_drive for it.  Errors: as plshard_drive's, after all is rolled back; 08007 where that
+ * failed.
  */
 extern void plshard_early_drive(Execution *e);
 
-/* True where something is prepared, or may be: it must be committed, or taken back. */
+/* True where something is prepared, or may be: it must be committed or rolled back. */
 extern bool plshard_early_is_open(const Execution *e);
 
-/* Takes it back; all work of the call is undone then.  Errors: 08007. */
+/* Rolls it back, and with it all work of the call.  Errors: 08007. */
 extern void plshard_early_take_back(Execution *e);
 
 /* The same for an error that was caught, which it throws again; "context" is the catcher's. */
@@ -44,8 +44,8 @@ pg_noreturn extern void plshard_early_fail(Execution *e, MemoryContext context);
 extern void plshard_early_commit(Execution *e);
 
 /*
- * Throws what a node has said to something behind the call, if it has.  True where it was
- * only that it has no room for what is prepared: the call is to be made again, the ordinary way.
+ * Throws the error of a step behind the call, if one has failed.  True where the node only had
+ * no room for one more prepared transaction: the call is to be made again, without early prepare.
  */
 extern bool plshard_early_refused(const Execution *e);
 

@@ -2,8 +2,7 @@
  * execute.h
  *
  * One call on one or more shards: which placements get it, what happens when
- * one of them fails, and when the whole call is started anew.  Policy only:
- * bytes are moved by pipeline.c, transactions by remote_xact.c.
+ * one of them fails, and when the whole call is started anew.  read.c and write.c decide that.
  */
 #ifndef PLSHARD_EXECUTE_H
 #define PLSHARD_EXECUTE_H

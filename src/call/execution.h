@@ -27,8 +27,8 @@ typedef enum TaskState
 	TASK_DONE,
 	TASK_LOCKED_OUT,			/* its locks were not free at once */
 	TASK_OLD_EPOCH,
-	TASK_OUT_OF_IDS,			/* it needs more of plshard_node.unique_id()'s */
-	TASK_CALL_KNOWN,			/* there is a result under the call's id */
+	TASK_OUT_OF_IDS,			/* it needs more ids of plshard_node.unique_id() */
+	TASK_CALL_KNOWN,			/* a result is stored under the call's id */
 	TASK_STALE_PLAN,			/* the prepared statement must be made anew */
 	TASK_NOT_RUN,				/* another task's error on its connection came first */
 	TASK_ERROR,					/* the node's error is in "error" */
@@ -73,7 +73,7 @@ typedef struct ConnWatch
 {
 	Deadline	probe_at;		/* when silence becomes suspicious */
 	int			silences;		/* how often it was found alive after all */
-	LockWait	lock_wait;		/* does it wait in a deadlock */
+	LockWait	lock_wait;		/* whether it waits in a deadlock */
 } ConnWatch;
 
 #define FEW_CONNS 2
@@ -114,14 +114,14 @@ typedef struct Execution
 	Task	   *tasks;
 	NodeConn  **conns;			/* of all tasks, each once */
 	ConnWatch  *watches;		/* one for each of them */
-	const char *deadlock;		/* describes the one that this call has to give up for */
+	const char *deadlock;		/* describes the one that this call ends; or NULL */
 	int64	   *first_ids;		/* of each target's block, or 0; see node_values.c */
 	WireField  *copied_fields;	/* room for a copied row */
 	bool		expired;		/* the time is over, shards that are missing are skipped */
 	WriteEnd	end;
 	bool		one_shot_refused;	/* the node does not take request->one_shot */
 	EarlyPrepare *early;		 /* END_PREPARED: until that is committed or rolled back */
-	int			old_epoch_node; /* a write starts anew because this node (index) says so; or -1 */
+	int			old_epoch_node; /* a write starts anew because of the epoch of this node (index); or -1 */
 	uint64		number;			/* of this call in the session */
 	int			nconns;
 	int			conns_size;
@@ -141,7 +141,7 @@ plshard_writes_alone(const Execution *e, const NodeConn *conn)
 
 /*
  * True where what is sent commits without being asked: if the connection is lost
- * then, nobody knows whether it did.
+ * then, it is unknown whether it did.
  */
 static inline bool
 plshard_commits_with_call(const Execution *e, const NodeConn *conn)
@@ -152,7 +152,7 @@ plshard_commits_with_call(const Execution *e, const NodeConn *conn)
 /* Prepares an execution; is_write and what is to be sent are filled in by the caller. */
 extern void plshard_begin_execution(Execution *e, ClusterMap *map);
 
-/* Lets go of the connections: calls within the rows of this one may use them. */
+/* Releases the connections: calls within the rows of this one may use them. */
 extern void plshard_end_execution(Execution *e);
 
 /* Whether reads run in a transaction on the node, for one snapshot. */

@@ -4,7 +4,7 @@
  * The values that replicas must not compute for themselves.  A call's ids are a
  * block of consecutive ones of plshard.unique_id(), from which the nodes count up.
  * How many a call needs is not known: each function begins with a few, and is
- * started anew with more where they do not last (the node says so: PS003).
+ * started anew with more where they do not last (error PS003 of the node).
  *
  * Blocks live as long as the execution, in the call's context.
  */

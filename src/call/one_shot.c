@@ -20,7 +20,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/portal.h"
 
-/* A plan that does nothing but return what the expression of this call says. */
+/* True for a plan that only evaluates the expression of this call. */
 static bool
 plan_is_call(const Plan *plan, const Node *call)
 {
@@ -52,7 +52,7 @@ plan_is_call(const Plan *plan, const Node *call)
 	return false;
 }
 
-/* Evaluating the arguments could otherwise do what fails when the front commits. */
+/* True where evaluating the arguments changes nothing that could fail when the front commits. */
 static bool
 arguments_do_nothing(const FuncExpr *call)
 {
@@ -60,8 +60,8 @@ arguments_do_nothing(const FuncExpr *call)
 }
 
 /*
- * What the executor and the protocol do with the result, when it is too late to undo the
- * call: convert it to the client's encoding, which may not have its characters, and, behind
+ * True where nothing can fail with the result once the call is committed.  The executor and the
+ * protocol convert it to the client's encoding, which may not have its characters, and, behind
  * FROM, store it, for which there may be no space if it is long.
  */
 static bool
@@ -73,6 +73,7 @@ result_is_passed_on(const PlannedStmt *statement, const RemoteQuery *query)
 		(!query->returns_varlena || !IsA(statement->planTree, FunctionScan));
 }
 
+/* True where a portal's statement is SELECT f(...), SELECT * FROM f(...) or CALL p(...) of this call. */
 static bool
 statement_is_call(const PlannedStmt *statement, FunctionCallInfo fcinfo, const RemoteQuery *query)
 {

@@ -1,7 +1,7 @@
 /*
  * one_shot.h
  *
- * Is a call all that the caller's transaction does?  (DESIGN section 5.)
+ * Whether a call is all that the caller's transaction does: then its node can commit with it.
  */
 #ifndef PLSHARD_ONE_SHOT_H
 #define PLSHARD_ONE_SHOT_H
@@ -15,8 +15,7 @@
  * True where the front's transaction consists of this call: outside a transaction
  * block, of a client's SELECT f(...), SELECT * FROM f(...) or CALL p(...), with
  * nothing behind it before the transaction commits, and nothing done yet that
- * could fail then.  Nor may it fail to give the client what "query" returns.  What nodes do is
- * not looked at.
+ * could fail then, nor while the client is sent what "query" returns.  The nodes are not looked at.
  */
 extern bool plshard_is_whole_transaction(FunctionCallInfo fcinfo, const RemoteQuery *query);
 

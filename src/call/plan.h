@@ -56,7 +56,7 @@ typedef enum StepKind
 	STEP_COMMIT,
 	STEP_CONSTRAINTS,			/* what the deciding node does while the other prepares */
 	STEP_PREPARE,
-	STEP_STATEMENTS				/* administration's; the n-th has the number STEP_STATEMENTS + n */
+	STEP_STATEMENTS				/* administration's; their rows are not read */
 } StepKind;
 
 #define MAX_STEPS 8

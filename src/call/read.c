@@ -24,7 +24,7 @@
 /* Placements of a shard that a read can go through: bits of Task.tried. */
 #define MAX_TRIED 32
 
-/* How often a read is started anew before we believe that something is wrong. */
+/* How often a read is started anew before that is an error. */
 #define MAX_RESTARTS 20
 
 /*
@@ -79,6 +79,7 @@ is_copied(const Execution *e, const NodeConn *conn)
 		conn->xact.depth == 0 && !plshard_reads_in_xact(e) && !conn->session.pooled;
 }
 
+/* Makes a read's plan: see plan.h. */
 static void
 plan_read(Execution *e, Task *task)
 {
@@ -108,6 +109,7 @@ plan_read(Execution *e, Task *task)
 	}
 }
 
+/* Puts a task on the next placement of its shard, to be sent. */
 static void
 start_read(Execution *e, Task *task)
 {
@@ -132,6 +134,7 @@ start_read(Execution *e, Task *task)
 	plshard_before_read(e->map, task->shard, task->node, deadline_min(task->deadline, e->deadline));
 }
 
+/* ON FAILURE SKIP: the shard is left out, with a warning. */
 static void
 skip_shard(Execution *e, Task *task)
 {
@@ -145,8 +148,8 @@ skip_shard(Execution *e, Task *task)
 }
 
 /*
- * A node that could not be reached, or has not said anything in its share of the
- * time, is left alone by other reads for a while.  A refused user is no reason.
+ * Other reads avoid for a while a node that could not be reached, or has not answered in
+ * its share of the time.  A node that has refused the user is not avoided.
  */
 static void
 note_failure(const Execution *e, const Task *task)
@@ -196,9 +199,10 @@ typedef enum ReadVerdict
 {
 	READ_DONE,
 	READ_GO_ON,					/* some tasks are ready to run (again) */
-	READ_RESTART				/* rows that have been delivered must be taken back */
+	READ_RESTART				/* rows that have been delivered must be forgotten */
 } ReadVerdict;
 
+/* A task has lost its connection: again, elsewhere, or an error. */
 static ReadVerdict
 finish_lost(Execution *e, Task *task)
 {
@@ -209,7 +213,7 @@ finish_lost(Execution *e, Task *task)
 	note_failure(e, task);
 	if (task->nrows > 0)
 	{
-		/* what it has delivered cannot be taken back alone */
+		/* its rows cannot be told from those of others */
 		if (e->expired)
 			plshard_throw_timeout(e);
 		return READ_RESTART;
@@ -227,6 +231,7 @@ finish_lost(Execution *e, Task *task)
 	return READ_DONE;
 }
 
+/* Decides, when all tasks have ended, how the read goes on. */
 static ReadVerdict
 finish_tasks(Execution *e)
 {

@@ -91,7 +91,7 @@ typedef struct CallRequest
 	int			ntargets;
 	CallTarget *targets;		/* shards ascending, each at most once */
 	bool		is_write;
-	bool		lock_shard;		/* a write locks whole shards, whatever the targets say */
+	bool		lock_shard;		/* a write locks whole shards, also where targets have keys */
 	bool		any_shard;		/* RUN ON ANY: another shard will do as well */
 	bool		skip_failures;	/* reads: leave unreachable shards out, with a WARNING */
 	bool		by_copy;		/* a read whose rows COPY may return: parameters are text */

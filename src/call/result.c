@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+/* Allocates a decoder; its columns are to be filled in. */
 static RowDecoder *
 make_decoder(int ncolumns, MemoryContext context)
 {
@@ -103,6 +104,7 @@ plshard_decodes_binary(const RowDecoder *decoder)
  * Columns of results
  */
 
+/* Appends a quoted name to a list. */
 static void
 append_name(StringInfo names, const char *name)
 {
@@ -212,8 +214,8 @@ open_columns(RowDecoder *decoder, RemoteQuery *query, const PGresult *result, co
 }
 
 /*
- * Checks the columns of one target's result.  The first one's map serves all:
- * rows do not say whose they are.  Notes in which format to ask for the next.
+ * Checks the columns of one target's result.  The first one's map serves all, since
+ * a row does not tell its target.  Notes in which format to ask for the next.
  */
 static void
 check_columns(RowSink *sink, const PGresult *result, bool *described, int **map)
@@ -240,6 +242,7 @@ check_columns(RowSink *sink, const PGresult *result, bool *described, int **map)
  * Rows
  */
 
+/* Adds the column to an error that comes from its value. */
 static void
 add_column_context(void *arg)
 {
@@ -278,6 +281,7 @@ decode_row(const RowDecoder *decoder, const int *map, const PGresult *result, in
 	error_context_stack = callback.previous;
 }
 
+/* decode_row for a result's row. */
 static void
 decode_columns(const RowDecoder *decoder, const int *map, const PGresult *result, int row,
 			   Datum *values, bool *isnull)

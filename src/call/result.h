@@ -55,7 +55,7 @@ typedef struct SingleSink
 	MemoryContext context;
 	bool		described;
 	int		   *map;			/* column -> the result's column; NULL: in order */
-	uint64		nrows;			/* the caller complains of too few or too many */
+	uint64		nrows;			/* too few or too many are for the caller to report */
 	Datum		value;			/* valid if nrows > 0, in "context" */
 	bool		isnull;
 } SingleSink;
@@ -94,7 +94,7 @@ typedef struct TupleSink
 extern void plshard_init_tuple_sink(TupleSink *tuples, RowDecoder *decoder, RemoteQuery *query,
 									Tuplestorestate *store, MemoryContext context);
 
-/* A decoder of a result's own columns, found as plshard_init_tuple_sink says. */
+/* A decoder of a result's own columns, found as plshard_init_tuple_sink does. */
 extern RowDecoder *plshard_derive_decoder(const PGresult *result, MemoryContext context);
 
 /* All rows of a result, decoded. */

@@ -12,6 +12,7 @@
 #include "call/send.h"
 #include "call/task_conn.h"
 #include "call/write_locks.h"
+#include "connection/connection.h"
 #include "connection/node_settings.h"
 #include "connection/pipeline.h"
 #include "connection/statements.h"
@@ -55,6 +56,7 @@ send_settings(Execution *e, Task *task)
 	return sent;
 }
 
+/* The call's statement. */
 static void
 send_call(Execution *e, Task *task, StepKind step)
 {
@@ -72,6 +74,7 @@ send_call(Execution *e, Task *task, StepKind step)
 		plshard_conn_pass_notices(task->conn, e->function_name);
 }
 
+/* The call's statement, as COPY. */
 static void
 send_copy(Execution *e, Task *task)
 {
@@ -80,13 +83,14 @@ send_copy(Execution *e, Task *task)
 	plshard_conn_send_copy(task->conn, task->copy_sql, task, e->function_name);
 }
 
+/* Administration's statements. */
 static void
 send_statements(Execution *e, Task *task)
 {
 	NodeConn   *conn = task->conn;
 
 	for (int i = 0; i < e->nstatements; i++)
-		plshard_conn_send_plain(conn, e->statements[i], PENDING_CALL, task, STEP_STATEMENTS + i, false);
+		plshard_conn_send_plain(conn, e->statements[i], PENDING_CALL, task, STEP_STATEMENTS, false);
 	plshard_conn_forget_settings(conn);	/* they may have changed them */
 	if (task->shard < 0)
 	{

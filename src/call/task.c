@@ -45,7 +45,10 @@ is_other_node(const Execution *e, const Task *task)
 		(!conn->session.has_schema || (conn->session.other_server && e->map->shards[task->shard].nactive > 1));
 }
 
-/* Other shards may have nothing else to read: reads of theirs go on. */
+/*
+ * A read leaves the connection alone, since other shards' reads may have no other placement;
+ * a write loses it.
+ */
 static void
 reject_node(const Execution *e, Task *task)
 {
@@ -65,7 +68,7 @@ reject_node(const Execution *e, Task *task)
 	conn->io.condemned = true;
 }
 
-/* Somebody has to give up in a deadlock, and it is us: our waits have been cancelled. */
+/* This session ends the deadlock: its waits have been cancelled, and their errors become 40P01. */
 static void
 end_deadlock(Execution *e)
 {

@@ -14,7 +14,7 @@
  */
 extern void plshard_drive(Execution *e);
 
-/* Throws 08006, or as the connection's failure says: a task's node is out of reach. */
+/* Throws the failure of a task's connection (08006, if it has no SQLSTATE). */
 pg_noreturn extern void plshard_throw_lost(const Execution *e, const Task *task, const char *hint);
 
 #endif							/* PLSHARD_TASK_H */

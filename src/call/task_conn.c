@@ -29,6 +29,7 @@ plshard_conn_watch(const Execution *e, const NodeConn *conn)
 	return &e->watches[find_conn(e, conn)];
 }
 
+/* Adds a connection to those that are waited for, and marks it as in use. */
 static void
 add_conn(Execution *e, NodeConn *conn)
 {
@@ -58,7 +59,7 @@ add_conn(Execution *e, NodeConn *conn)
 	conn->in_use = GetCurrentTransactionNestLevel();
 }
 
-/* True where another call, in whose rows we are, is using it. */
+/* True where an outer call uses it, among the rows of which this one is made. */
 static bool
 taken(const Execution *e, const NodeConn *conn)
 {

@@ -16,10 +16,10 @@ extern void plshard_assign_conn(Execution *e, Task *task);
 extern ConnWatch *plshard_conn_watch(const Execution *e, const NodeConn *conn);
 
 /*
- * A lost connection that had been idle since an earlier call, with no work of
- * the transaction's in it but this call's: the node may have closed it, which
- * says nothing.  Connects anew and makes its tasks run again; false where that
- * does not apply.
+ * For a task whose connection was lost.  A connection that had been idle since an earlier
+ * call, with no work of the transaction in it but this call's, may have been closed by the
+ * node, which is no failure of it: connects anew and makes its tasks run again.  False where
+ * that does not apply.
  */
 extern bool plshard_renew_conn(Execution *e, Task *task);
 

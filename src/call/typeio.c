@@ -217,6 +217,7 @@ holds_money(Oid type)
 	return base == CASHOID;
 }
 
+/* Sets a setting until the nest level ends. */
 static void
 pin(const char *name, const char *value)
 {
@@ -265,6 +266,7 @@ pin_input_settings(bool money)
  * Encoding
  */
 
+/* How values of a type are encoded. */
 static WireMethod
 encoding_method(Oid type)
 {
@@ -602,6 +604,7 @@ plshard_open_column(ColumnDecoder *decoder, const PGresult *result, int column)
 	return true;
 }
 
+/* Throws 22P03 where a binary value has another length. */
 static void
 check_length(int length, int expected)
 {
@@ -643,6 +646,7 @@ receive(FmgrInfo *function, Oid param, int32 typmod, bool converts, char *bytes,
 	return value;
 }
 
+/* A text value from its bytes, which must be of the database's encoding. */
 static Datum
 decode_characters(const char *bytes, int length)
 {
@@ -650,6 +654,7 @@ decode_characters(const char *bytes, int length)
 	return PointerGetDatum(cstring_to_text_with_len(bytes, length));
 }
 
+/* A value from the wire type's binary format. */
 static Datum
 decode_binary(ColumnDecoder *decoder, char *bytes, int length)
 {
@@ -689,13 +694,14 @@ decode_binary(ColumnDecoder *decoder, char *bytes, int length)
 		case WIRE_FUNCTION:
 			return receive(&decoder->receive, decoder->receive_param, decoder->typmod,
 						   decoder->converts, bytes, length);
-		case WIRE_TEXT:			/* plshard_open_column let it not pass */
+		case WIRE_TEXT:			/* plshard_open_column has refused it */
 			break;
 	}
 	elog(ERROR, "unexpected binary value of column \"%s\"", decoder->name);
 	return (Datum) 0;			/* keep the compiler quiet */
 }
 
+/* A value by the type's input function. */
 static Datum
 input(ColumnDecoder *decoder, char *string)
 {
@@ -708,6 +714,7 @@ input(ColumnDecoder *decoder, char *string)
 	return value;
 }
 
+/* A value from its text, under settings that the text was written under. */
 static Datum
 decode_text(ColumnDecoder *decoder, char *string, int length)
 {
@@ -733,6 +740,7 @@ decode_other(ColumnDecoder *decoder, char *bytes, int length)
 	return input(decoder, string);
 }
 
+/* The value of a domain, checked. */
 static inline void
 check_domain(ColumnDecoder *decoder, Datum value, bool isnull)
 {

@@ -1,8 +1,8 @@
 /*
  * typeio.h
  *
- * Datums to parameters of remote statements and back.  Binary travels only
- * what is known to be read as it was written by servers 15 to 18; all else is
+ * Datums to parameters of remote statements and back.  Values travel in binary only where
+ * servers 15 to 18 are known to read what any of them has written; all others travel as
  * text under fixed settings.
  */
 #ifndef PLSHARD_TYPEIO_H
@@ -60,8 +60,8 @@ extern char *plshard_result_cast_name(Oid type);
 typedef struct ParamEncoder
 {
 	Oid			type;
-	Oid			wire_type;		/* for PQprepare; 0: text, whose type the
-								 * statement must say by a cast, $1::mood */
+	Oid			wire_type;		/* for PQprepare; 0: text, for which the
+								 * statement must have a cast, $1::mood */
 	int			format;			/* 0 text, 1 binary */
 	WireMethod	method;
 	bool		converts;		/* the send function converts to client_encoding */
@@ -133,7 +133,7 @@ extern bool plshard_open_column(ColumnDecoder *decoder, const PGresult *result, 
 
 /*
  * True where reading a binary value of the column can throw though the node has sent
- * it: for a domain, a typmod, another server's idea of a type.  *characters says
+ * it: for a domain, a typmod, another server's idea of a type.  *characters tells
  * whether that holds only where the node has our encoding.
  */
 extern bool plshard_decoding_can_fail(const ColumnDecoder *decoder, bool *characters);

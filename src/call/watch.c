@@ -1,7 +1,7 @@
 /*
  * watch.c
  *
- * What a call waits for too long: looked at while its tasks run.  Allocates nothing that stays.
+ * Limits how long a call waits, while its tasks run.  Allocates nothing that stays.
  */
 #include "postgres.h"
 
@@ -148,7 +148,7 @@ plshard_watch_clock(Execution *e)
 			conn->io.condemned = true;
 			continue;
 		}
-		/* it lives: a slow query; look less often */
+		/* the node answers, so the query is slow: probe less often */
 		watch->silences++;
 		watch->probe_at = deadline_in(e->map->options.node_timeout << Min(watch->silences, 4));
 		wake = deadline_min(wake, watch->probe_at);

@@ -9,15 +9,13 @@
 #include "call/execution.h"
 
 /*
- * Looks at the clock: the call's own time, each attempt's share of it, how long
- * connecting takes, and silent nodes.  Returns when to look again.
+ * Ends what has taken too long: the call's own time, each attempt's share of it, connecting, a
+ * silent node.  Looks for deadlocks.  Returns when to be called again.  Errors: 57014 when the
+ * call's time is over (unless shards may be skipped); as plshard_look_for_deadlock.
  */
 extern Deadline plshard_watch_clock(Execution *e);
 
-/*
- * True where the task's placement is not active any more.  Looks at what other
- * sessions have committed.
- */
+/* True where the task's placement is not active any more, as other sessions have committed. */
 extern bool plshard_task_is_evicted(const Execution *e, const Task *task);
 
 /* Throws 57014: the call's TIMEOUT is over. */

@@ -30,7 +30,7 @@
 #include "transaction/remote_xact.h"
 #include "utils/inval.h"
 
-/* How often a write is started anew before we believe that something is wrong. */
+/* How often a write is started anew before that is an error. */
 #define MAX_RESTARTS 20
 
 /* Milliseconds that a running repair gets to tell the registry what it has told the nodes. */
@@ -39,6 +39,7 @@
 
 /* ---- plans ---- */
 
+/* Sets how the write ends, and with that what is sent. */
 static void
 set_end(Execution *e, WriteEnd end)
 {
@@ -77,6 +78,7 @@ plan_tail(Execution *e, Task *task)
 		plshard_add_step(&task->plan, task == &e->tasks[0] ? STEP_CONSTRAINTS : STEP_PREPARE);
 }
 
+/* Makes a write's plan: see plan.h. */
 static void
 plan_write(Execution *e, Task *task)
 {
@@ -120,7 +122,7 @@ plan_admin(Execution *e, Task *task)
 
 /* ---- failures ---- */
 
-/* Takes back the work and the locks of all tasks from the first-th on. */
+/* Rolls back the work and the locks of all tasks from the first-th on. */
 static void
 undo_from(Execution *e, int first)
 {
@@ -171,7 +173,7 @@ failed_alone(const Execution *e, const Task *task)
 	return done > 0;
 }
 
-/* Something went wrong after a write that commits by itself was sent. */
+/* Throws 08007: a write that commits by itself was sent, and its answer has not come. */
 pg_noreturn static void
 throw_cut_off(const Execution *e, const Task *task, const char *detail)
 {
@@ -184,7 +186,7 @@ throw_cut_off(const Execution *e, const Task *task, const char *detail)
 			 errcontext("plshard function %s", e->function_name)));
 }
 
-/* The node has no replica that could do without it. */
+/* Throws that a task's node is lost, where no replica can replace it. */
 static void
 throw_unreplaceable(const Execution *e, const Task *task)
 {
@@ -385,7 +387,7 @@ deliver_results(Execution *e)
 
 /*
  * Commits a call whose second replica has prepared, where all is well: true.  Else nothing
- * is prepared any more, and it is finished as other writes are; but *restart says that
+ * is prepared any more, and it is finished as other writes are; but *restart tells that
  * it has to start anew, though all its tasks are done.
  */
 static bool
@@ -423,6 +425,7 @@ finish_early(Execution *e, bool *restart)
 	return agree;
 }
 
+/* Decides, when all tasks have ended, how the write goes on. */
 static WriteVerdict
 finish_tasks(Execution *e)
 {
@@ -440,7 +443,7 @@ finish_tasks(Execution *e)
 		if (task->state != TASK_LOST)
 			continue;
 		if (plshard_renew_conn(e, task) || write_elsewhere(e, task))
-			return e->end == END_PREPARED ? WRITE_RESTART : WRITE_GO_ON; /* others were taken back */
+			return e->end == END_PREPARED ? WRITE_RESTART : WRITE_GO_ON; /* the others are rolled back */
 		evict_or_throw(e, task, false);
 		return WRITE_RESTART;
 	}
@@ -515,6 +518,7 @@ finish_tasks(Execution *e)
 	return e->request && e->request->call_id ? store_results(e) : WRITE_DONE;
 }
 
+/* All replicas have done the call: it is part of the transaction now. */
 static void
 finish_write(Execution *e)
 {
@@ -530,6 +534,7 @@ finish_write(Execution *e)
 	plshard_end_execution(e);
 }
 
+/* Throws 0A000 above READ COMMITTED (PROTOCOL rule 4). */
 static void
 check_may_write(const ClusterMap *map, int shard)
 {
@@ -541,8 +546,8 @@ check_may_write(const ClusterMap *map, int shard)
 }
 
 /*
- * A one-shot call cannot be taken back once it is on its way: what cuts it off, a
- * cancel or the end of its time, leaves its outcome unknown (PROTOCOL rule 15).
+ * A one-shot call cannot be rolled back once it is on its way: where a cancel or the end of its
+ * time cuts it off, its outcome is unknown (PROTOCOL rule 15).
  */
 static void
 drive_one_shot(Execution *e)

@@ -9,7 +9,7 @@
  * plans a prepared statement anew when it meets another path than last time.
  *
  * A shard's lock that is only tried, and the epoch, need no statement of their own: they
- * travel as parameters of the call, of types whose CHECK takes the one and looks at the other.
+ * travel as parameters of the call, of types the CHECKs of which take the lock and compare the epoch.
  * PostgreSQL reads parameters, in their order, before it looks whether the plan is still good,
  * and takes the snapshot that the statement runs under after that; so nothing that the call
  * does, and nothing that it sees, is older than they are.  (In an expression of the
@@ -36,7 +36,7 @@
 
 /*
  * Where a shard has a single active placement, nothing needs to order the writers of
- * a key: the node's own row locks do.  They still keep off who wants the whole shard.
+ * a key: the node's own row locks do.  They still exclude a writer that locks the whole shard.
  * Writers that know of another number of placements never meet them: see
  * doc/internals.md.
  */
@@ -83,6 +83,7 @@ static const Oid int8_types[3] = {INT8OID, INT8OID, INT8OID};
 static const int int8_lengths[3] = {sizeof(uint64), sizeof(uint64), sizeof(uint64)};
 static const int binary_formats[3] = {1, 1, 1};
 
+/* Queues a statement of bigint parameters. */
 static void
 send_statement(Task *task, uint64 id, int64 shard_id, const char *sql, int nparams,
 			   const uint64 *numbers, PendingKind kind)
@@ -124,6 +125,7 @@ try_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 	send_statement(task, QUERY_LOCK + mode, shard_id, sql, lock_sql[mode].nparams + 1, numbers, PENDING_LOCK);
 }
 
+/* A statement that waits for the locks, then one for the epoch. */
 static void
 wait_for_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 			   uint64 shard_lock, uint64 key_lock)
@@ -133,7 +135,7 @@ wait_for_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 
 	send_statement(task, QUERY_WAIT_LOCK + mode, shard_id, lock_sql[mode].wait,
 				   lock_sql[mode].nparams, numbers, PENDING_LOCK_WAIT);
-	plshard_conn_send_flush(task->conn);	/* so that we know what it waits for */
+	plshard_conn_send_flush(task->conn);	/* its answer tells what the task waits for */
 	send_statement(task, QUERY_EPOCH, shard_id, psprintf("SELECT %s", epoch_check(task->conn, 1)),
 				   1, epoch, PENDING_LOCK);
 }

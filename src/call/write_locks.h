@@ -26,7 +26,7 @@ extern void plshard_send_locks(const Execution *e, Task *task);
 extern void plshard_add_locks(const Execution *e, const Task *task,
 							  const RemoteQuery **query, const RemoteParams **params);
 
-/* Whether such a call has failed since a lock was not free, or its epoch is old. */
+/* True where a call with such parameters has failed since a lock was not free, or the epoch is old. */
 extern bool plshard_locks_refused(const PGresult *error);
 
 #endif							/* PLSHARD_WRITE_LOCKS_H */

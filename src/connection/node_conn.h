@@ -22,7 +22,7 @@ typedef enum PendingKind
 	PENDING_LOCK,				/* tried, and the epoch */
 	PENDING_LOCK_WAIT,			/* waited for; a Flush follows */
 	PENDING_CALL,
-	PENDING_RECORD,				/* what is known of calls with an id */
+	PENDING_STORED,				/* what is known of calls with an id */
 	PENDING_LOOK,				/* who waits for whom: deadlock.c */
 	PENDING_SYNC
 } PendingKind;

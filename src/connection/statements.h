@@ -27,7 +27,7 @@ typedef enum BuiltinQuery
 	QUERY_NODE_VALUES,
 	QUERY_CALL_LOOKUP,
 	QUERY_CALL_FETCH,
-	QUERY_CALL_RECORD,
+	QUERY_CALL_STORE,
 	QUERY_CALL_REMOVE,
 	QUERY_BEGIN = 50,			/* one for each isolation level and mode */
 	QUERY_BEGIN_WRITE = 70,

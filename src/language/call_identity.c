@@ -182,7 +182,7 @@ plshard_call_id(PlshardCall *call)
 	call_id->now = GetCurrentTimestamp();
 	call_id->expires = TimestampTzPlusMilliseconds(call_id->now,
 												   call->map->options.call_id_lifetime * INT64CONST(1000));
-	call_id->records = palloc0((call->ntargets + 1) * sizeof(StringInfo));
+	call_id->stored = palloc0((call->ntargets + 1) * sizeof(StringInfo));
 	plshard_note_call_id(call_id);
 	return call_id;
 }
