@@ -30,7 +30,7 @@
 #define PLSHARD_PLAN_H
 
 /*
- * The number of a Pending (pipeline.h) is the step that it belongs to, or STEP_NONE where
+ * The number of a Pending (node_conn.h) is the step that it belongs to, or STEP_NONE where
  * only its error matters.
  */
 typedef enum StepKind
