@@ -6,8 +6,6 @@
 #ifndef PLSHARD_CHARACTERS_H
 #define PLSHARD_CHARACTERS_H
 
-#include "postgres.h"
-
 #include "mb/pg_wchar.h"
 
 /* True for seven-bit characters other than zero, which are valid in every server encoding. */

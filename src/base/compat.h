@@ -7,8 +7,6 @@
 #ifndef PLSHARD_COMPAT_H
 #define PLSHARD_COMPAT_H
 
-#include "postgres.h"
-
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_foreign_server.h"

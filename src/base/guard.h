@@ -6,8 +6,6 @@
 #ifndef PLSHARD_GUARD_H
 #define PLSHARD_GUARD_H
 
-#include "postgres.h"
-
 /*
  * Calls function(arg) in a subtransaction of its own, in the current memory
  * context.  Returns NULL, or the error that it raised, palloc'd; the caller raises a

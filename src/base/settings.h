@@ -6,8 +6,6 @@
 #ifndef PLSHARD_SETTINGS_H
 #define PLSHARD_SETTINGS_H
 
-#include "postgres.h"
-
 /* The maximum length of plshard.call_id in bytes. */
 #define CALL_ID_LENGTH 200
 

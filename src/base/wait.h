@@ -7,8 +7,6 @@
 #ifndef PLSHARD_WAIT_H
 #define PLSHARD_WAIT_H
 
-#include "postgres.h"
-
 #include "storage/latch.h"
 
 /* Microseconds of plshard_clock(); NO_DEADLINE means none. */
