@@ -7,7 +7,6 @@
 #define PLSHARD_ANY_SHARD_H
 
 #include "call/execution.h"
-#include "cluster/cluster.h"
 #include "nodes/bitmapset.h"
 
 /*

@@ -5,9 +5,9 @@
  */
 #include "postgres.h"
 
-#include "call/early_prepare.h"
-
 #include "base/inject.h"
+#include "call/early_prepare.h"
+#include "call/task.h"
 #include "connection/remote_error.h"
 #include "miscadmin.h"
 #include "transaction/atomic_commit.h"

@@ -11,7 +11,7 @@
 #ifndef PLSHARD_EARLY_PREPARE_H
 #define PLSHARD_EARLY_PREPARE_H
 
-#include "call/task.h"
+#include "call/execution.h"
 
 /* Whether a write is sent so, where request->one_shot tells that it is all of the caller's transaction. */
 extern bool plshard_early_applies(const Execution *e);

@@ -6,10 +6,9 @@
  */
 #include "postgres.h"
 
-#include "call/one_shot.h"
-
 #include "access/xact.h"
 #include "base/compat.h"
+#include "call/one_shot.h"
 #include "libpq/libpq.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"

@@ -6,8 +6,6 @@
 #ifndef PLSHARD_ONE_SHOT_H
 #define PLSHARD_ONE_SHOT_H
 
-#include "postgres.h"
-
 #include "call/request.h"
 #include "fmgr.h"
 

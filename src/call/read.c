@@ -18,7 +18,6 @@
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "recovery/read_history.h"
-#include "transaction/remote_xact.h"
 #include "utils/inval.h"
 
 /* Placements of a shard that a read can go through: bits of Task.tried. */

@@ -6,7 +6,7 @@
 #ifndef PLSHARD_REQUEST_H
 #define PLSHARD_REQUEST_H
 
-#include "cluster/cluster.h"
+#include "cluster/map.h"
 #include "connection/remote_query.h"
 #include "libpq-fe.h"
 

@@ -8,10 +8,9 @@
  */
 #include "postgres.h"
 
-#include "call/result.h"
-
 #include "access/htup_details.h"
 #include "base/compat.h"
+#include "call/result.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "funcapi.h"

@@ -7,10 +7,9 @@
 #ifndef PLSHARD_RESULT_H
 #define PLSHARD_RESULT_H
 
+#include "access/tupdesc.h"
 #include "call/request.h"
 #include "call/typeio.h"
-
-#include "access/tupdesc.h"
 #include "utils/tuplestore.h"
 
 /*

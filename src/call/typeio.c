@@ -7,11 +7,10 @@
  */
 #include "postgres.h"
 
-#include "call/typeio.h"
-
 #include "access/htup_details.h"
 #include "base/characters.h"
 #include "base/compat.h"
+#include "call/typeio.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -123,8 +122,9 @@ wire_kind_of_container(Oid type)
 	return kind;
 }
 
-bool
-plshard_is_wire_type(Oid type)
+/* Whether values of exactly this type travel in binary.  Takes any Oid of a node. */
+static bool
+is_wire_type(Oid type)
 {
 	return wire_kind_of_container(type) != NOT_IN_BINARY;
 }
@@ -142,7 +142,7 @@ plshard_is_common_type(Oid type)
 		case XMLARRAYOID:
 			return true;
 		default:
-			return plshard_is_wire_type(type);
+			return is_wire_type(type);
 	}
 }
 
@@ -151,7 +151,7 @@ plshard_wire_type(Oid type)
 {
 	Oid			base = getBaseType(type);
 
-	return plshard_is_wire_type(base) ? base : InvalidOid;
+	return is_wire_type(base) ? base : InvalidOid;
 }
 
 char *
@@ -593,7 +593,7 @@ plshard_open_column(ColumnDecoder *decoder, const PGresult *result, int column)
 	if (PQfformat(result, column) == 0 || is_expected(decoder, actual) ||
 		actual == decoder->other_type)
 		return true;
-	if (!plshard_is_wire_type(actual))
+	if (!is_wire_type(actual))
 		return false;
 
 	decoder->other_type = actual;

@@ -8,8 +8,6 @@
 #ifndef PLSHARD_TYPEIO_H
 #define PLSHARD_TYPEIO_H
 
-#include "postgres.h"
-
 #include "fmgr.h"
 #include "libpq-fe.h"
 
@@ -32,12 +30,6 @@ typedef enum WireMethod
  * of the type travel as text.
  */
 extern Oid	plshard_wire_type(Oid type);
-
-/*
- * Whether values of exactly this type travel in binary.  Takes any Oid, also a
- * node's that means something else, or nothing, here.
- */
-extern bool plshard_is_wire_type(Oid type);
 
 /* Whether exactly this type is the same on every server, in text at least.  Takes any Oid. */
 extern bool plshard_is_common_type(Oid type);
