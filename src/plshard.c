@@ -13,18 +13,37 @@
 #include "cluster/cluster.h"
 #include "fmgr.h"
 #include "recovery/recovery_worker.h"
-#include "transaction/remote_xact.h"
+#include "transaction/front_xact.h"
 
 PG_MODULE_MAGIC;
 
 extern void _PG_init(void);
+
+/*
+ * The callbacks of the end of a transaction, in the order in which they must run: the
+ * remote transactions use cluster maps, which the last one frees.
+ */
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	plshard_call_id_xact_event(event);
+	plshard_front_xact_event(event);
+	plshard_cluster_xact_event(event);
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	plshard_call_id_subxact_event(event);
+	plshard_front_subxact_event(event);
+}
 
 void
 _PG_init(void)
 {
 	plshard_settings_init();
 	plshard_cluster_init();
-	plshard_remote_xact_init();
-	plshard_call_id_init();
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
 	plshard_recovery_worker_init();
 }

@@ -14,6 +14,7 @@
 #include "connection/remote_error.h"
 #include "connection/statements.h"
 #include "miscadmin.h"
+#include "transaction/remote_xact.h"
 
 /* The step that a command belongs to.  That its statement is prepared is no answer to it. */
 static StepKind
@@ -267,7 +268,7 @@ drop_stale_plan(const Execution *e, const Task *task, StepKind step)
 
 	plshard_conn_forget_statement(task->conn, id, plshard_task_path(e, task));
 	/* without a savepoint to go back to it remains an error */
-	return e->is_write || !task->conn->xact.read_only || task->conn->xact.depth == 0;
+	return e->is_write || !task->conn->xact.read_only || !plshard_xact_is_open(task->conn);
 }
 
 /* The remote function returns a set, which a one-shot call cannot: see REMOTE_ONE_VALUE. */
@@ -320,7 +321,7 @@ batch_done(Task *task)
 	{
 		if (!task->committed)
 			elog(ERROR, "node \"%s\" did not commit", task->conn->node_name);
-		task->conn->xact.depth = 0;
+		plshard_xact_forget(task->conn);
 	}
 	if (ran)
 		task->state = TASK_DONE;

@@ -73,15 +73,15 @@ typedef struct UsedId
 
 static UsedId *used_ids = NULL;
 
-static void
-xact_callback(XactEvent event, void *arg)
+void
+plshard_call_id_xact_event(XactEvent event)
 {
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		used_ids = NULL;
 }
 
-static void
-subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+void
+plshard_call_id_subxact_event(SubXactEvent event)
 {
 	int			level = GetCurrentTransactionNestLevel();
 
@@ -96,13 +96,6 @@ subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId par
 		for (UsedId *used = used_ids; used != NULL && used->level >= level; used = used->next)
 			used->level = level - 1;
 	}
-}
-
-void
-plshard_call_id_init(void)
-{
-	RegisterXactCallback(xact_callback, NULL);
-	RegisterSubXactCallback(subxact_callback, NULL);
 }
 
 /* Throws 22023. */

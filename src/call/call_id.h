@@ -8,6 +8,7 @@
 #ifndef PLSHARD_CALL_ID_H
 #define PLSHARD_CALL_ID_H
 
+#include "access/xact.h"
 #include "call/execution.h"
 #include "common/sha2.h"
 #include "datatype/timestamp.h"
@@ -25,8 +26,9 @@ typedef struct CallId
 	StringInfo *stored;			/* of each target: what is to be kept, or NULL */
 } CallId;
 
-/* Registers transaction callbacks; called once by _PG_init. */
-extern void plshard_call_id_init(void);
+/* Transaction callbacks: the ids that a transaction has used go with it; never throw. */
+extern void plshard_call_id_xact_event(XactEvent event);
+extern void plshard_call_id_subxact_event(SubXactEvent event);
 
 /*
  * The current transaction calls a function under an id.  Errors: 22023 where it has called it

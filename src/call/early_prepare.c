@@ -13,6 +13,7 @@
 #include "transaction/atomic_commit.h"
 #include "transaction/participants.h"
 #include "transaction/remote_xact.h"
+#include "transaction/written_shards.h"
 #include "utils/memutils.h"
 
 /*

@@ -136,7 +136,7 @@ typedef struct Execution
 static inline bool
 plshard_writes_alone(const Execution *e, const NodeConn *conn)
 {
-	return e->is_write && e->map->options.autocommit && conn->xact.depth == 0 && !conn->xact.lost;
+	return e->is_write && e->map->options.autocommit && !plshard_xact_is_open(conn) && !plshard_xact_is_lost(conn);
 }
 
 /*

@@ -75,7 +75,7 @@ static bool
 is_copied(const Execution *e, const NodeConn *conn)
 {
 	return e->request->by_copy && e->sink->copied_row && e->query->result_format == 1 &&
-		conn->xact.depth == 0 && !plshard_reads_in_xact(e) && !conn->session.pooled;
+		!plshard_xact_is_open(conn) && !plshard_reads_in_xact(e) && !conn->session.pooled;
 }
 
 /* Makes a read's plan: see plan.h. */
@@ -91,7 +91,7 @@ plan_read(Execution *e, Task *task)
 		plshard_add_step(plan, STEP_SETTINGS_ALONE);
 		plshard_add_step(plan, STEP_COPY);
 	}
-	else if (conn->xact.depth > 0 || plshard_reads_in_xact(e))
+	else if (plshard_xact_is_open(conn) || plshard_reads_in_xact(e))
 	{
 		plshard_add_step(plan, STEP_OPEN);
 		plshard_add_step(plan, STEP_GUARD);
@@ -161,7 +161,7 @@ note_failure(const Execution *e, const Task *task)
 static void
 undo_read(const Task *task)
 {
-	if (task->conn->xact.depth == 0)
+	if (!plshard_xact_is_open(task->conn))
 		return;
 	plshard_conn_send_plain(task->conn, "ROLLBACK TO SAVEPOINT plshard_read", PENDING_XACT, NULL, 0, false);
 	plshard_conn_send_sync(task->conn, NULL);
@@ -207,7 +207,7 @@ finish_lost(Execution *e, Task *task)
 {
 	if (!e->expired && !task->rejected && plshard_renew_conn(e, task))
 		return READ_GO_ON;
-	if (task->conn->xact.lost)
+	if (plshard_xact_is_lost(task->conn))
 		plshard_throw_lost(e, task, "Roll back and try the transaction again.");
 	note_failure(e, task);
 	if (task->nrows > 0)

@@ -24,7 +24,7 @@ send_begin(Execution *e, Task *task)
 {
 	task->savepoint = plshard_xact_begin_call(task->conn, e->number, task);
 	if (task->shard < 0 || !e->map->can_evict)
-		task->conn->xact.must_commit = true;
+		plshard_xact_must_commit(task->conn);
 }
 
 /* A read in a transaction that may write: it may not. */

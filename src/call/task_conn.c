@@ -10,6 +10,7 @@
 #include "call/task_conn.h"
 #include "connection/connection.h"
 #include "connection/receive.h"
+#include "transaction/remote_xact.h"
 
 /* The connection's place among those that are waited for; -1 if it is not. */
 static int
@@ -76,13 +77,13 @@ plshard_assign_conn(Execution *e, Task *task)
 	NodeConn   *conn = plshard_conn_get(e->map, task->node, 0);
 	const char *node_name = e->map->nodes[task->node].name;
 
-	if (conn->xact.lost)
+	if (plshard_xact_is_lost(conn))
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg("this transaction's connection to node \"%s\" was lost", node_name),
 				 errhint("Roll back and try the transaction again.")));
 
-	if (!e->is_write && conn->xact.depth == 0 && !plshard_reads_in_xact(e))
+	if (!e->is_write && !plshard_xact_is_open(conn) && !plshard_reads_in_xact(e))
 	{
 		int			slots = plshard_max_connections_per_node;
 
@@ -111,7 +112,7 @@ bool
 plshard_renew_conn(Execution *e, Task *task)
 {
 	NodeConn   *conn = task->conn;
-	bool		lost_work = conn->xact.lost;
+	bool		lost_work = plshard_xact_is_lost(conn);
 
 	if (!conn->io.used_before || task->renewed ||
 		(lost_work && conn->xact.begin_call != e->number))
@@ -130,7 +131,7 @@ plshard_renew_conn(Execution *e, Task *task)
 			return false;
 	}
 
-	conn->xact.lost = false;
+	plshard_xact_forget(conn);
 	if (conn->io.state != CONN_CONNECTING)
 		plshard_conn_start(conn, e->map, task->node);
 	for (int i = 0; i < e->ntasks; i++)

@@ -27,7 +27,9 @@
 #include "miscadmin.h"
 #include "registry/eviction.h"
 #include "registry/registry.h"
+#include "transaction/front_xact.h"
 #include "transaction/remote_xact.h"
+#include "transaction/written_shards.h"
 #include "utils/inval.h"
 
 /* How often a write is started anew before that is an error. */
@@ -246,7 +248,7 @@ evict_or_throw(Execution *e, Task *task, bool failed)
 static bool
 write_elsewhere(Execution *e, Task *task)
 {
-	if (task->sent || task->conn->xact.lost || e->map->shards[task->shard].nactive > 1 ||
+	if (task->sent || plshard_xact_is_lost(task->conn) || e->map->shards[task->shard].nactive > 1 ||
 		(e->ntasks > 1 && e->map->has_locks))
 		return false;
 	if (!task->conn->io.refused)
@@ -528,7 +530,7 @@ finish_write(Execution *e)
 	for (int i = 0; i < e->ntasks; i++)
 	{
 		plshard_node_seen(e->map, e->tasks[i].node, true);
-		if (e->tasks[i].shard >= 0 && e->tasks[i].conn->xact.depth > 0)
+		if (e->tasks[i].shard >= 0 && plshard_xact_is_open(e->tasks[i].conn))
 			plshard_xact_wrote(e->map, e->tasks[i].shard);
 	}
 	plshard_end_execution(e);

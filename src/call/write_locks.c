@@ -24,6 +24,7 @@
 #include "connection/remote_error.h"
 #include "connection/statements.h"
 #include "port/pg_bswap.h"
+#include "transaction/remote_xact.h"
 #include "utils/builtins.h"
 
 /*
@@ -164,7 +165,7 @@ plshard_send_locks(const Execution *e, Task *task)
 			mode = LOCK_SHARD_SHARED;
 		else if (target->has_key && task->conn->xact.nkey_locks < MAX_KEY_LOCKS)
 		{
-			mode = task->conn->xact.nkey_locks++ < MANY_KEY_LOCKS ? LOCK_KEY : LOCK_SHARD_OR_KEY;
+			mode = plshard_xact_count_key_lock(task->conn) < MANY_KEY_LOCKS ? LOCK_KEY : LOCK_SHARD_OR_KEY;
 			key_lock = (uint64) plshard_key_lock_key(e->map, shard_id, target->key_hash);
 		}
 	}

@@ -105,9 +105,9 @@ mapping_changed(Datum arg, int cacheid, uint32 hashvalue)
 	plshard_conninfo_outdate();
 }
 
-/* Frees the outdated maps at the end of the transaction; raises no errors. */
-static void
-free_outdated_maps(XactEvent event, void *arg)
+/* Frees the outdated maps at the end of the transaction. */
+void
+plshard_cluster_xact_event(XactEvent event)
 {
 	HASH_SEQ_STATUS scan;
 	CacheEntry *entry;
@@ -150,7 +150,6 @@ plshard_cluster_init(void)
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, role_changed, 0);
 	CacheRegisterSyscacheCallback(USERMAPPINGOID, mapping_changed, 0);
 	plshard_callbacks_init(callbacks_changed);
-	RegisterXactCallback(free_outdated_maps, NULL);
 }
 
 void

@@ -11,14 +11,14 @@
 #ifndef PLSHARD_CLUSTER_H
 #define PLSHARD_CLUSTER_H
 
+#include "access/xact.h"
 #include "cluster/map.h"
 
-/*
- * Registers the invalidation and transaction callbacks; called once by
- * _PG_init, before plshard_remote_xact_init: transaction callbacks run newest
- * first, and the one registered here frees the outdated maps.
- */
+/* Registers the invalidation callbacks; called once by _PG_init. */
 extern void plshard_cluster_init(void);
+
+/* A transaction callback: frees the outdated maps when a top-level transaction has ended; never throws. */
+extern void plshard_cluster_xact_event(XactEvent event);
 
 /*
  * Sets the function that is called with each map that is read of a cluster outside

@@ -56,7 +56,7 @@ close_if_gone(NodeConn *conn, void *arg)
 {
 	const ClusterMap *map = arg;
 
-	if (conn->key.cluster == map->ref && conn->io.state == CONN_READY && conn->xact.depth == 0 &&
+	if (conn->key.cluster == map->ref && conn->io.state == CONN_READY && !plshard_xact_is_open(conn) &&
 		conn->in_use == 0 && plshard_cluster_node_by_id(map, conn->key.node_id) < 0)
 		plshard_conn_close(conn);
 }
@@ -110,7 +110,7 @@ plshard_conn_get_as(const ClusterMap *map, int node, Oid userid, int slot)
 	}
 
 	/* one in use may have nothing on its way between two COPYs */
-	if (conn->io.state != CONN_READY || conn->xact.depth > 0 || conn->in_use != 0 ||
+	if (conn->io.state != CONN_READY || plshard_xact_is_open(conn) || conn->in_use != 0 ||
 		plshard_conn_awaited(conn))
 		return conn;
 	if (map->options.connection_lifetime > 0 && is_too_old(conn, map))
@@ -164,7 +164,6 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	conn->io.condemned = false;
 	conn->io.refused = false;
 	conn->io.sqlstate = 0;
-	conn->xact.depth = 0;
 	conn->io.notices = NULL;
 	conn->io.last_heard = conn->io.connected_at = plshard_clock();
 	conn->lifetime_jitter = 0.8 + 0.2 * pg_prng_double(&pg_global_prng_state);

@@ -41,24 +41,14 @@ release_pg(NodeConn *conn)
 	conn->session.nstatements = 0;
 	conn->session.last_found = NULL;
 	dlist_init(&conn->session.lru);
-	conn->xact.release_call = 0;
+	conn->io.incarnation++;
 	plshard_conn_forget_settings(conn);
-}
-
-/* A remote transaction that ends with its connection, unless it was idle. */
-static void
-lose_xact(NodeConn *conn)
-{
-	if (conn->xact.depth > 0)
-		conn->xact.lost = true;
-	conn->xact.depth = 0;
 }
 
 void
 plshard_conn_close(NodeConn *conn)
 {
 	release_pg(conn);
-	lose_xact(conn);
 	conn->io.state = CONN_CLOSED;
 }
 
@@ -68,7 +58,6 @@ plshard_conn_set_lost(NodeConn *conn, int sqlstate, const char *message)
 	char	   *copy = MemoryContextStrdup(conn->context, message);
 
 	release_pg(conn);
-	lose_xact(conn);
 	conn->io.state = CONN_LOST;
 	conn->io.sqlstate = sqlstate;
 	conn->io.message = copy;

@@ -101,6 +101,7 @@ typedef struct ConnIo
 	struct RemoteNotice *notices;	/* that have come, oldest first */
 	Deadline	last_heard;
 	Deadline	connected_at;
+	uint32		incarnation;	/* counts the times that the socket was closed or lost */
 } ConnIo;
 
 /* The state of the session on the node, and what the node has. */
@@ -135,16 +136,16 @@ typedef struct ConnSession
 	struct PreparedStatement *last_found;	/* the one that was looked up last; or NULL */
 } ConnSession;
 
-/* The remote transaction (remote_xact.c). */
+/* The remote transaction.  Written by remote_xact.c alone. */
 typedef struct RemoteXact
 {
-	int			depth;			/* 0 none, 1 BEGIN, n: n-1 savepoints */
+	int			depth;			/* 0 none, 1 BEGIN, n: n-1 savepoints; see plshard_xact_depth */
+	uint32		incarnation;	/* of the connection that it was begun on */
 	int			begin_level;	/* the front's nesting level when it began */
 	uint64		begin_call;		/* number of the call that began it */
 	bool		read_only;		/* begun READ ONLY */
 	bool		wrote;
 	bool		must_commit;	/* holds changes that no repair could bring back */
-	bool		lost;			/* it was cut off; stays until the front's ends */
 	int			nkey_locks;		/* asked for in it */
 	int			release_call;	/* savepoint of a finished call, not released yet; 0: none */
 } RemoteXact;
@@ -173,6 +174,26 @@ typedef struct NodeConn
 
 #define PATH_UNKNOWN INT64CONST(0)
 #define PATH_BASE INT64CONST(-1)
+
+/* The depth of the connection's transaction; 0 where it has none, or was lost with it. */
+static inline int
+plshard_xact_depth(const NodeConn *conn)
+{
+	return conn->xact.incarnation == conn->io.incarnation ? conn->xact.depth : 0;
+}
+
+static inline bool
+plshard_xact_is_open(const NodeConn *conn)
+{
+	return plshard_xact_depth(conn) > 0;
+}
+
+/* True where a transaction was cut off with its connection; until the front's ends. */
+static inline bool
+plshard_xact_is_lost(const NodeConn *conn)
+{
+	return conn->xact.depth > 0 && conn->xact.incarnation != conn->io.incarnation;
+}
 
 /* Closes it at once, never waiting; the entry stays, in state CONN_CLOSED. */
 extern void plshard_conn_close(NodeConn *conn);

@@ -55,7 +55,7 @@ plshard_date_order_name(int order)
 static void
 send_local_settings(NodeConn *conn, int timeout, bool may_write, void *owner)
 {
-	bool		in_xact = conn->xact.depth > 0;
+	bool		in_xact = plshard_xact_is_open(conn);
 	StringInfoData sql;
 
 	if (in_xact && conn->session.timezone == session_timezone && conn->session.date_order == DateOrder &&
@@ -132,7 +132,7 @@ plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may
 	/* within a transaction it is BEGIN that says so; without one, it is for the next */
 	if (conn->session.read_only == READ_ONLY_SENT && before == 0)
 		conn->session.read_only = READ_ONLY_ON; /* an error would have made it unknown */
-	if (conn->xact.depth == 0)
+	if (!plshard_xact_is_open(conn))
 		send_default_read_only(conn, may_write, owner);
 	if (conn->session.timezone != session_timezone)
 	{

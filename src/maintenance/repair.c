@@ -21,7 +21,7 @@
 #include "maintenance/repair_job.h"
 #include "maintenance/repair_resolve.h"
 #include "miscadmin.h"
-#include "transaction/remote_xact.h"
+#include "transaction/written_shards.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -69,7 +69,7 @@ typedef struct RepairList
 static void
 check_caller(Oid server_oid)
 {
-	if (plshard_remote_xact_has_writes())
+	if (plshard_written_shards() != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("cannot repair in a transaction that has written to a cluster"),

@@ -32,7 +32,7 @@
 #include "maintenance/shard_lock.h"
 #include "miscadmin.h"
 #include "pgtime.h"
-#include "transaction/participants.h"
+#include "transaction/written_shards.h"
 #include "utils/builtins.h"
 
 /* How often to wait for a change of the cluster, 0.2 s each time. */

@@ -23,6 +23,7 @@
 #include "transaction/distributed_xact.h"
 #include "transaction/front_decision.h"
 #include "transaction/remote_xact.h"
+#include "transaction/written_shards.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -184,14 +185,6 @@ commit_everywhere(AtomicCommit *commit)
 
 /* ---- PREPARE ---- */
 
-/* A lost connection's transaction is not what the end of the front's shall look at. */
-static void
-leave_xact(NodeConn *conn)
-{
-	conn->xact.depth = 0;
-	conn->xact.lost = false;
-}
-
 /*
  * Takes the PREPAREs back, and throws why the transaction cannot be committed: what
  * a node has refused, or else that one was lost.
@@ -278,7 +271,7 @@ note_prepared(const AtomicCommit *commit, Participant *p)
 	if (p->state == COMMAND_DONE)
 	{
 		p->prepared = true;
-		p->conn->xact.depth = 0;
+		plshard_xact_forget(p->conn);
 		if (p->conn->session.sync_wait_cancelled)
 		{
 			p->unsynced = true;
@@ -403,9 +396,9 @@ roll_back_decider(AtomicCommit *commit)
 {
 	NodeConn   *decider = commit->decider->conn;
 
-	if (decider->io.state == CONN_READY && decider->xact.depth > 0)
+	if (decider->io.state == CONN_READY && plshard_xact_is_open(decider))
 		plshard_xact_rollback(decider);
-	leave_xact(decider);
+	plshard_xact_forget(decider);
 }
 
 /*
@@ -536,7 +529,7 @@ decide_by_node(AtomicCommit *commit)
 
 	if (decider->state == COMMAND_DONE)
 	{
-		leave_xact(decider->conn);
+		plshard_xact_forget(decider->conn);
 		if (decider->conn->session.sync_wait_cancelled)
 			plshard_throw_unknown(commit->participants,
 								  psprintf("Node \"%s\" has committed, but did not wait for its standby server.",
@@ -545,7 +538,7 @@ decide_by_node(AtomicCommit *commit)
 	}
 	else if (decider->state == COMMAND_UNKNOWN)
 	{
-		leave_xact(decider->conn);
+		plshard_xact_forget(decider->conn);
 		resolve_lost_decision(commit, sent);
 	}
 	else

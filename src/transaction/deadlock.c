@@ -52,7 +52,7 @@ collect_in_xact(NodeConn *conn, void *arg)
 {
 	List	  **conns = arg;
 
-	if (conn->xact.depth > 0)
+	if (plshard_xact_is_open(conn))
 		*conns = lappend(*conns, conn);
 }
 

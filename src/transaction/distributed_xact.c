@@ -12,6 +12,7 @@
 #include "recovery/gid_lock.h"
 #include "registry/registry.h"
 #include "transaction/distributed_xact.h"
+#include "transaction/written_shards.h"
 
 bool
 plshard_front_decides(const Participants *participants)

@@ -27,7 +27,8 @@ extern bool plshard_front_decides(const Participants *participants);
 
 /*
  * The deciding node, if the front does not decide: that of the primary of the first shard that
- * was written ("written" of remote_commit.h).  Without a written shard (the nodes' own objects
+ * was written ("written" is the table of
+ * written_shards.h).  Without a written shard (the nodes' own objects
  * were changed) any will do.
  */
 extern Participant *plshard_choose_decider(const Participants *participants, HTAB *written);

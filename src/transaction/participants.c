@@ -14,6 +14,7 @@
 #include "connection/remote_error.h"
 #include "miscadmin.h"
 #include "transaction/participants.h"
+#include "transaction/remote_xact.h"
 #include "utils/builtins.h"
 
 /* Pending.number of the command of a batch that counts. */
@@ -34,38 +35,6 @@ plshard_add_participant(Participants *participants)
 	p = &participants->list[participants->n++];
 	memset(p, 0, sizeof(*p));
 	return p;
-}
-
-/* ---- what the shards say of a node ---- */
-
-bool
-plshard_has_active(const ClusterMap *map, int shard, int32 node_id)
-{
-	for (int i = 0; shard >= 0 && i < map->shards[shard].nactive; i++)
-	{
-		if (map->nodes[plshard_placement(map, shard, i)->node].id == node_id)
-			return true;
-	}
-	return false;
-}
-
-bool
-plshard_node_matters(const NodeConn *conn, const ClusterMap *map, HTAB *written)
-{
-	HASH_SEQ_STATUS status;
-	WrittenShard *w;
-	bool		matters = conn->xact.must_commit;
-
-	if (written == NULL)
-		return matters;
-	hash_seq_init(&status, written);
-	while ((w = hash_seq_search(&status)) != NULL)
-	{
-		if (!matters && w->key.cluster == conn->key.cluster)
-			matters = plshard_has_active(map, plshard_cluster_shard_index(map, w->key.shard_id),
-										 conn->key.node_id);
-	}
-	return matters;
 }
 
 /* ---- commands ---- */

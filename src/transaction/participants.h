@@ -14,7 +14,6 @@
 #include "base/compat.h"
 #include "connection/node_conn.h"
 #include "transaction/deadlock.h"
-#include "transaction/remote_commit.h"
 
 typedef enum CommandState
 {
@@ -77,16 +76,6 @@ extern void plshard_participants_abandon(Participants *participants);
 
 /* The three for all participants: one command everywhere, its arguments as above. */
 extern void plshard_participants_run(Participants *participants, uint64 query, const char *sql, const char *tag);
-
-/*
- * True where it matters what becomes of the transaction on a node: it has an active
- * placement of a shard that was written ("written" of remote_commit.h), or holds
- * what no repair would bring back.
- */
-extern bool plshard_node_matters(const NodeConn *conn, const ClusterMap *map, HTAB *written);
-
-/* Whether a node (by its id) has an active placement of a shard (by its index, -1: none). */
-extern bool plshard_has_active(const ClusterMap *map, int shard, int32 node_id);
 
 /* Throws what a participant that is COMMAND_REFUSED has said. */
 pg_noreturn extern void plshard_throw_refused(Participants *participants, const Participant *p);

@@ -23,22 +23,18 @@
 #include "transaction/participants.h"
 #include "transaction/remote_commit.h"
 #include "transaction/remote_xact.h"
+#include "transaction/written_shards.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 
 static void
 collect_participant(NodeConn *conn, void *arg)
 {
-	if (conn->xact.depth == 0 && !conn->xact.lost)
+	if (!plshard_xact_is_open(conn) && !plshard_xact_is_lost(conn))
 		return;
 	if (!conn->xact.wrote)
 	{
-		/* it only read: nobody waits for its end */
-		conn->xact.lost = false;
-		plshard_xact_release_call(conn, NULL);
-		plshard_conn_send_plain(conn, "COMMIT", PENDING_XACT, NULL, 0, false);
-		plshard_conn_send_sync(conn, NULL);
-		conn->xact.depth = 0;
+		plshard_xact_commit(conn);
 		return;
 	}
 	plshard_add_participant(arg)->conn = conn;
@@ -105,7 +101,7 @@ leave_or_throw(Participants *participants, int i, HTAB *written)
 							conn->key.userid, conn->io.condemned ? NODE_SILENT : NODE_SUSPECT,
 							NO_DEADLINE, &message) != NODE_EVICTED))
 		plshard_throw_lost_participant(participants, conn);
-	conn->xact.lost = false;
+	plshard_xact_forget(conn);
 	participants->list[i] = participants->list[--participants->n];
 }
 
@@ -121,7 +117,7 @@ check_connections(Participants *participants, HTAB *written)
 		/* a session that the node has ended is seen now */
 		plshard_conn_look(conn);
 		p->map = plshard_cluster_map_unchecked(conn->key.cluster);
-		if (conn->xact.lost || conn->xact.depth == 0)
+		if (!plshard_xact_is_open(conn))
 			leave_or_throw(participants, i, written);
 		else
 			i++;
@@ -202,10 +198,7 @@ commit_fast(Participants *participants, HTAB *written)
 	plshard_participants_run(participants, QUERY_COMMIT, "COMMIT", "COMMIT");
 	plshard_inject("committed");
 	for (int i = 0; i < participants->n; i++)
-	{
-		participants->list[i].conn->xact.depth = 0;
-		participants->list[i].conn->xact.lost = false;
-	}
+		plshard_xact_forget(participants->list[i].conn);
 	judge_outcome(participants, written);
 }
 

@@ -1,29 +1,23 @@
 /*
  * remote_xact.h
  *
- * The caller's transaction on the nodes: begin, savepoints, commit and abort
- * follow the front's, through its transaction callbacks.
+ * The remote transaction of a connection: begun by the first call that needs it, with
+ * a savepoint for each nesting level of the front's transaction and for each write.
+ * All functions queue commands and do not wait.
  */
 #ifndef PLSHARD_REMOTE_XACT_H
 #define PLSHARD_REMOTE_XACT_H
 
 #include "connection/node_conn.h"
-#include "transaction/remote_commit.h"
-
-/* Registers the transaction callbacks; called once by _PG_init. */
-extern void plshard_remote_xact_init(void);
 
 /*
- * True where this session's current transaction has written on some node:
- * repair and the like refuse to run then, they would wait for its locks.
- */
-extern bool plshard_remote_xact_has_writes(void);
-
-/*
- * True where the current transaction may have one on some node, whether it has written
- * there or not.
+ * True where the front's current transaction may have a remote one on some node, whether
+ * it has written there or not.
  */
 extern bool plshard_remote_xact_is_open(void);
+
+/* The front's transaction has ended, and with it all remote ones. */
+extern void plshard_remote_xact_reset(void);
 
 /*
  * Queues what brings the connection's remote transaction to the front's
@@ -41,29 +35,32 @@ extern int	plshard_xact_begin_call(NodeConn *conn, uint64 call, void *owner);
 extern void plshard_xact_undo_call(NodeConn *conn, int savepoint);
 extern void plshard_xact_end_call(NodeConn *conn, int savepoint);
 
-/*
- * The transaction has written on the active placements of a shard.  Returns all that were
- * written so far ("written" of remote_commit.h).
- */
-extern HTAB *plshard_xact_wrote(const ClusterMap *map, int shard);
+/* Queues RELEASE for the savepoint of the connection's last call, if it has one. */
+extern void plshard_xact_release_call(NodeConn *conn, void *owner);
+
+/* Notes that the transaction holds changes that no repair could restore. */
+extern void plshard_xact_must_commit(NodeConn *conn);
+
+/* Counts a key's lock; returns how many were asked for before in this transaction. */
+extern int	plshard_xact_count_key_lock(NodeConn *conn);
 
 /*
- * The nodes have committed within the call that is all of the transaction: from here to
- * its end no cancel makes a failure of it.
+ * Notes that the remote transaction is over: it has been committed or prepared, or its
+ * loss does not matter.
  */
-extern void plshard_xact_committed_by_call(void);
+extern void plshard_xact_forget(NodeConn *conn);
 
-/*
- * To be called before waiting for a lock in a shard: errors 0A000 where this
- * transaction has written there as another role, so that it may hold the lock
- * itself.
- */
-extern void plshard_xact_refuse_own_locks(const ClusterMap *map, int shard);
+/* Queues COMMIT of a transaction that has only read. */
+extern void plshard_xact_commit(NodeConn *conn);
 
-/* Queues ROLLBACK where there is a transaction, without waiting for it. */
+/* Queues ROLLBACK where there is a transaction. */
 extern void plshard_xact_rollback(NodeConn *conn);
 
-/* Leaves a node that has been evicted out of the transaction. */
+/* Leaves a node that has been evicted out of the transaction; closes the connection. */
 extern void plshard_xact_leave(NodeConn *conn);
+
+/* A subtransaction of the front, of this nesting level, commits or aborts. */
+extern void plshard_xact_commit_level(NodeConn *conn, int level);
+extern void plshard_xact_abort_level(NodeConn *conn, int level);
 
 #endif							/* PLSHARD_REMOTE_XACT_H */
