@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "base/guard.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
@@ -17,6 +18,8 @@ plshard_guard(void (*function) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	uint32		interrupts_held = InterruptHoldoffCount;
+	uint32		cancels_held = QueryCancelHoldoffCount;
 	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
@@ -33,12 +36,23 @@ plshard_guard(void (*function) (void *arg), void *arg)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		/* the error has reset the counts; a commit may be under way, which holds them */
+		InterruptHoldoffCount = interrupts_held;
+		QueryCancelHoldoffCount = cancels_held;
 	}
 	PG_END_TRY();
 
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	return error;
+}
+
+void
+plshard_rethrow(ErrorData *error)
+{
+	InterruptHoldoffCount = 0;
+	QueryCancelHoldoffCount = 0;
+	ReThrowError(error);
 }
 
 bool

@@ -122,7 +122,7 @@ plshard_early_take_back(Execution *e)
 	if (batch_state(task) == COMMAND_UNKNOWN && task->conn->io.state == CONN_READY)
 		plshard_conn_set_lost(task->conn, 0, "the call was given up");
 	plshard_atomic_note(e->early->commit, task->conn, batch_state(task));
-	end_by(e, plshard_atomic_take_back);
+	end_by(e, plshard_atomic_undo);
 }
 
 void

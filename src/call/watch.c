@@ -122,10 +122,10 @@ plshard_watch_clock(Execution *e)
 		if (conn->io.state != CONN_READY || !plshard_conn_awaited(conn))
 			continue;
 
-		description = plshard_look_for_deadlock(&watch->lock_wait, conn, e->deadline);
+		description = plshard_check_deadlock(&watch->lock_wait, conn, e->deadline);
 		if (description)
 			e->deadlock = description;
-		wake = deadline_min(wake, watch->lock_wait.look_at);
+		wake = deadline_min(wake, watch->lock_wait.next_check);
 
 		/* a read with a TIMEOUT leaves a placement in time for the next one by itself */
 		if (!e->is_write && e->timeout > 0 && !e->request->any_shard)

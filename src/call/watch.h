@@ -11,7 +11,7 @@
 /*
  * Ends what has taken too long: the call's own time, each attempt's share of it, connecting, a
  * silent node.  Looks for deadlocks.  Returns when to be called again.  Errors: 57014 when the
- * call's time is over (unless shards may be skipped); as plshard_look_for_deadlock.
+ * call's time is over (unless shards may be skipped); as plshard_check_deadlock.
  */
 extern Deadline plshard_watch_clock(Execution *e);
 

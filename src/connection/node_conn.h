@@ -23,7 +23,7 @@ typedef enum PendingKind
 	PENDING_LOCK_WAIT,			/* waited for; a Flush follows */
 	PENDING_CALL,
 	PENDING_STORED,				/* what is known of calls with an id */
-	PENDING_LOOK,				/* who waits for whom: deadlock.c */
+	PENDING_WAITS,				/* the query of wait_graph.c */
 	PENDING_SYNC
 } PendingKind;
 
@@ -59,7 +59,7 @@ typedef struct NodeConnKey
 	int32		slot;			/* 0 is the one that has the transaction */
 } NodeConnKey;
 
-#define LOOK_SLOT (-1)			/* of deadlock.c */
+#define DEADLOCK_SLOT (-1)		/* of wait_graph.c */
 
 /* What a session's default_transaction_read_only is. */
 typedef enum DefaultReadOnly

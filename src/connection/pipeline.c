@@ -183,7 +183,7 @@ plshard_conn_send_plain(NodeConn *conn, const char *sql, PendingKind kind,
 {
 	if (conn->io.state != CONN_READY && conn->io.state != CONN_CONNECTING)
 		return;
-	if (kind != PENDING_SETUP && kind != PENDING_LOOK)
+	if (kind != PENDING_SETUP && kind != PENDING_WAITS)
 		log_command(conn, sql);
 	send_unnamed(conn, sql, 0, NULL, NULL, 0, kind, owner, number, row_mode);
 }

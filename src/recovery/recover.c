@@ -25,6 +25,7 @@
 
 #include "connection/remote_error.h"
 #include "miscadmin.h"
+#include "recovery/end_prepared.h"
 #include "recovery/gid_lock.h"
 #include "recovery/in_doubt.h"
 #include "recovery/recover.h"
@@ -410,73 +411,6 @@ decide(Resolution *s)
 
 /* ---- telling the nodes ---- */
 
-/* Why a prepared transaction of another role was not ended; NULL if it may be. */
-static char *
-become_owner(RecoveryNodes *nodes, RecoveryNode *node, const char *owner, const char *role)
-{
-	if (PQresultStatus(plshard_recovery_ask(nodes, node, psprintf("SET ROLE %s", quote_identifier(owner))))
-		== PGRES_COMMAND_OK)
-		return NULL;
-	if (node->result != NULL && failed_with(node, ERRCODE_INSUFFICIENT_PRIVILEGE))
-		return psprintf("On node \"%s\" role \"%s\" may not finish what role \"%s\" has prepared: run GRANT %s TO %s there, or set the cluster's option recovery_role.",
-						node->name, role, owner, quote_identifier(owner), quote_identifier(role));
-	return plshard_recovery_reason(node);
-}
-
-typedef enum Ended
-{
-	ENDED_NOW,
-	ENDED_NOTHING,				/* nothing is prepared there */
-	ENDED_BUSY,					/* somebody else is at it */
-	ENDED_FAILED				/* *why says why */
-} Ended;
-
-/* Ends what is prepared on one node. */
-static Ended
-end_prepared(RecoveryNodes *nodes, RecoveryNode *node, const char *text, bool commit,
-			 char **why)
-{
-	const char *name = quote_literal_cstr(plshard_prepared_name(text, node->id));
-	const char *tag = commit ? "COMMIT PREPARED" : "ROLLBACK PREPARED";
-	const PGresult *found;
-	const PGresult *result;
-	bool		as_owner;
-	Ended		ended = ENDED_FAILED;
-
-	found = plshard_recovery_ask(nodes, node,
-								 psprintf("SELECT owner, current_user, owner = current_user"
-										  " OR current_setting('is_superuser') = 'on'"
-										  " FROM pg_prepared_xacts WHERE gid = %s"
-										  " AND database = current_database()", name));
-	if (PQresultStatus(found) != PGRES_TUPLES_OK)
-	{
-		*why = plshard_recovery_reason(node);
-		return ENDED_FAILED;
-	}
-	if (PQntuples(found) == 0)
-		return ENDED_NOTHING;
-	as_owner = PQgetvalue(found, 0, 2)[0] != 't';
-	if (as_owner)
-	{
-		*why = become_owner(nodes, node, PQgetvalue(found, 0, 0), PQgetvalue(found, 0, 1));
-		if (*why != NULL)
-			return ENDED_FAILED;
-	}
-
-	result = plshard_recovery_ask(nodes, node, psprintf("%s %s", tag, name));
-	if (PQresultStatus(result) == PGRES_COMMAND_OK &&
-		strcmp(PQcmdStatus(unconstify(PGresult *, result)), tag) == 0)
-		ended = ENDED_NOW;
-	else if (result != NULL && (failed_with(node, ERRCODE_UNDEFINED_OBJECT) ||
-								failed_with(node, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)))
-		ended = ENDED_BUSY;
-	else
-		*why = plshard_recovery_reason(node);
-	if (as_owner && node->conn != NULL)
-		(void) plshard_recovery_ask(nodes, node, "RESET ROLE");
-	return ended;
-}
-
 /* One node; returns why it could not be told, NULL if it was. */
 static char *
 tell_node(Resolution *s, RecoveryNode *node, bool commit)
@@ -485,7 +419,7 @@ tell_node(Resolution *s, RecoveryNode *node, bool commit)
 	{
 		char	   *why;
 
-		switch (end_prepared(s->nodes, node, s->text, commit, &why))
+		switch (plshard_end_prepared(s->nodes, node, s->text, commit, &why))
 		{
 			case ENDED_NOW:
 				return NULL;
@@ -594,7 +528,7 @@ plshard_roll_back_part(RecoveryNodes *nodes, const PreparedPart *part)
 {
 	char	   *why = NULL;
 
-	(void) end_prepared(nodes, part->node, part->text, false, &why);
+	(void) plshard_end_prepared(nodes, part->node, part->text, false, &why);
 	return why;
 }
 

@@ -110,7 +110,7 @@ guarded(void (*step) (void *arg), Turn *turn)
 		return true;
 	disconnect(node);
 	if (plshard_is_cancel(error))
-		ReThrowError(error);
+		plshard_rethrow(error);
 	caller = MemoryContextSwitchTo(turn->nodes->context);
 	node->sqlstate = error->sqlerrcode;
 	node->message = error->detail == NULL ? pstrdup(error->message) :

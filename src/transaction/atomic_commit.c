@@ -4,8 +4,8 @@
  * The commit protocol of PROTOCOL rules 6 to 9, 14 and 15.  Everything lives in
  * TopTransactionContext.
  *
- * From the first PREPARE on nothing is cancelled.  Where the outcome cannot be
- * brought about here, the caller hears so (08007) and recovery does it.
+ * From the first PREPARE on no cancel is processed.  Where this session cannot complete
+ * the outcome, it raises 08007, and recovery completes it.
  */
 #include "postgres.h"
 
@@ -14,6 +14,7 @@
 #include "connection/receive.h"
 #include "connection/statements.h"
 #include "miscadmin.h"
+#include "recovery/end_prepared.h"
 #include "recovery/gid_lock.h"
 #include "recovery/recover.h"
 #include "registry/eviction.h"
@@ -29,10 +30,10 @@
 #include "utils/memutils.h"
 
 /*
- * How long an error waits for a node to take back what it has prepared, in milliseconds: no longer,
- * since who meets what is left can do it as well.
+ * How long an error waits for a node to roll back what it has prepared, in milliseconds.
+ * What is left then, recovery can roll back as well.
  */
-#define TAKE_BACK_PATIENCE 1000
+#define UNDO_PATIENCE 1000
 
 struct AtomicCommit
 {
@@ -53,53 +54,34 @@ plshard_needs_atomic_commit(const Participants *participants)
 
 /* ---- ending what is prepared ---- */
 
-/* "COMMIT" or "ROLLBACK", and the name on the participant's node. */
-static char *
-prepared_command(const char *command, const DistributedXact *xact, const NodeConn *conn)
-{
-	return psprintf("%s '%s'", command, plshard_prepared_name(xact->text, conn->key.node_id));
-}
-
-/*
- * Around what ends a prepared transaction: only its owner may, or a superuser.  In a batch of its
- * own, since that command must be one, too.
- */
+/* Queues the end of what a participant has prepared; "owner" awaits it, if there is one. */
 static void
-send_owner(NodeConn *conn, const DistributedXact *xact, bool begins)
+send_end(const Participant *p, bool commit, Participant *owner)
 {
-	const char *role = xact->map->options.recovery_role;
-	char	   *sql;
-
-	if (role[0] == '\0')
-		return;
-	sql = begins ? psprintf("SET ROLE %s", quote_identifier(role)) : pstrdup("RESET ROLE");
-	plshard_conn_send_plain(conn, sql, PENDING_SETTING, NULL, 0, false);
-	plshard_conn_send_sync(conn, NULL);
-	pfree(sql);
+	plshard_send_end_prepared(p->conn, p->xact->map->options.recovery_role, p->xact->text,
+							  commit, owner, PARTICIPANT_COMMAND);
 }
 
 /* Runs COMMIT PREPARED or ROLLBACK PREPARED on all that are prepared. */
 static void
-end_prepared(AtomicCommit *commit, const char *command)
+end_prepared(AtomicCommit *atomic, bool commit)
 {
-	for (int i = 0; i < commit->participants->n; i++)
+	for (int i = 0; i < atomic->participants->n; i++)
 	{
-		Participant *p = &commit->participants->list[i];
+		Participant *p = &atomic->participants->list[i];
 
 		p->state = COMMAND_NONE;
 		if (!p->prepared)
 			continue;
 		plshard_participant_begin(p);
-		send_owner(p->conn, p->xact, true);
-		plshard_participant_send(p, 0, prepared_command(command, p->xact, p->conn), command);
-		plshard_participant_end(p);
-		send_owner(p->conn, p->xact, false);
+		p->tag = plshard_end_command(commit);
+		send_end(p, commit, p);
 	}
 	plshard_inject("prepared_ending");
-	plshard_participants_wait(commit->participants);
+	plshard_participants_wait(atomic->participants);
 }
 
-/* Resolves the one transaction of a commit that a node decides, as the role whose it is. */
+/* Resolves the one transaction of a commit that a node decides, as the role that runs it. */
 static TransactionOutcome
 resolve(const DistributedXact *xact, char **message)
 {
@@ -117,11 +99,11 @@ resolve(const DistributedXact *xact, char **message)
 }
 
 /*
- * Over a new connection, since the node has ended ours, or still works on what came before
- * PREPARE: true where nothing is prepared there, or will be.
+ * Rolls back a participant's part over a new connection, since the node has closed ours,
+ * or still executes what came before PREPARE.  True where nothing is or will be prepared.
  */
 static bool
-take_back_anew(const Participant *p)
+prevent_part(const Participant *p)
 {
 	Oid			user;
 	int			sec_context;
@@ -130,14 +112,15 @@ take_back_anew(const Participant *p)
 	GetUserIdAndSecContext(&user, &sec_context);
 	SetUserIdAndSecContext(p->xact->userid, sec_context | SECURITY_LOCAL_USERID_CHANGE);
 	why = plshard_prevent_part(p->xact->map, &p->xact->gid, p->conn->key.node_id,
-							   deadline_in(TAKE_BACK_PATIENCE));
+							   deadline_in(UNDO_PATIENCE));
 	SetUserIdAndSecContext(user, sec_context);
 	return why == NULL;
 }
 
 /*
- * A participant that has not answered COMMIT PREPARED, though the decision is to
- * commit: nobody may read from it before it has committed (rule 8).
+ * Handles a participant that has not answered COMMIT PREPARED, though the decision is to
+ * commit: no session may read from it before it has committed (rule 8).  It is evicted,
+ * or resolved.  Raises 08007 where neither succeeds.
  */
 static void
 commit_straggler(AtomicCommit *commit, Participant *p)
@@ -153,7 +136,7 @@ commit_straggler(AtomicCommit *commit, Participant *p)
 		plshard_judge_node(p->map, plshard_cluster_node_by_id(p->map, conn->key.node_id),
 						   conn->key.userid, NODE_SUSPECT, NO_DEADLINE, &message) == NODE_EVICTED)
 		return;
-	/* the node answers, or has done it at the word of somebody else */
+	/* the node answers, or another session has committed there */
 	if (resolve(p->xact, &message) == OUTCOME_COMMITTED && message == NULL)
 		return;
 	plshard_throw_unknown(commit->participants,
@@ -161,13 +144,14 @@ commit_straggler(AtomicCommit *commit, Participant *p)
 								   conn->node_name, message ? message : ""), NULL);
 }
 
+/* Runs COMMIT PREPARED, and sees to it that all participants have committed. */
 static void
 commit_everywhere(AtomicCommit *commit)
 {
 	bool		all = true;
 
 	plshard_inject("before_commit_prepared");
-	end_prepared(commit, "COMMIT PREPARED");
+	end_prepared(commit, true);
 	plshard_inject("commit_prepared");
 	for (int i = 0; i < commit->participants->n; i++)
 	{
@@ -186,8 +170,8 @@ commit_everywhere(AtomicCommit *commit)
 /* ---- PREPARE ---- */
 
 /*
- * Takes the PREPAREs back, and throws why the transaction cannot be committed: what
- * a node has refused, or else that one was lost.
+ * Rolls back the PREPAREs, and raises why the transaction cannot be committed: the error
+ * of a node that has refused, or else that a connection was lost.
  */
 static void
 abort_and_throw(AtomicCommit *commit)
@@ -211,7 +195,7 @@ abort_and_throw(AtomicCommit *commit)
 	plshard_throw_lost_participant(participants, failure.conn);
 }
 
-/* Deferred constraints shall speak while all can still be rolled back. */
+/* Queues the check of deferred constraints, while everything can still be rolled back. */
 static void
 send_constraints(NodeConn *conn, void *owner)
 {
@@ -219,7 +203,7 @@ send_constraints(NodeConn *conn, void *owner)
 							   0, NULL, NULL, 0, PENDING_XACT, owner, 0, false);
 }
 
-/* What they wait for must have an end: the caller cannot cancel a commit. */
+/* Queues a limit of lock waits: the caller cannot cancel a commit. */
 static void
 send_lock_timeout(NodeConn *conn, void *owner)
 {
@@ -227,7 +211,7 @@ send_lock_timeout(NodeConn *conn, void *owner)
 							   0, NULL, NULL, 0, PENDING_SETTING, owner, 0, false);
 }
 
-/* Queues what comes before PREPARE: the row, and whose the prepared transaction will be. */
+/* Queues what comes before PREPARE: the row, and the role that will own the prepared transaction. */
 static void
 send_before_prepare(NodeConn *conn, const DistributedXact *xact, void *owner)
 {
@@ -237,14 +221,20 @@ send_before_prepare(NodeConn *conn, const DistributedXact *xact, void *owner)
 	plshard_send_commit_row(conn, xact->text, owner);
 	if (role[0] == '\0')
 		return;
-	/* deferred triggers are not for that role to run */
+	/* deferred triggers must not run as that role */
 	send_constraints(conn, owner);
 	sql = psprintf("SET LOCAL ROLE %s", quote_identifier(role));
 	plshard_conn_send_plain(conn, sql, PENDING_XACT, owner, 0, false);
 	pfree(sql);
 }
 
-/* Queues what prepares a participant, or what the deciding node can do meanwhile. */
+static char *
+prepare_command(const DistributedXact *xact, const NodeConn *conn)
+{
+	return plshard_prepared_command("PREPARE TRANSACTION", xact->text, conn->key.node_id);
+}
+
+/* Queues what prepares a participant; for the deciding node, the check of its constraints. */
 static void
 send_prepare(const AtomicCommit *commit, Participant *p)
 {
@@ -257,12 +247,12 @@ send_prepare(const AtomicCommit *commit, Participant *p)
 		return;
 	}
 	send_before_prepare(p->conn, p->xact, p);
-	plshard_participant_send(p, 0, prepared_command("PREPARE TRANSACTION", p->xact, p->conn),
+	plshard_participant_send(p, 0, prepare_command(p->xact, p->conn),
 							 "PREPARE TRANSACTION");
 	plshard_participant_end(p);
 }
 
-/* Takes in what a participant has answered to send_prepare; true where it is well. */
+/* Notes a participant's answer to send_prepare; true where it can commit. */
 static bool
 note_prepared(const AtomicCommit *commit, Participant *p)
 {
@@ -281,6 +271,7 @@ note_prepared(const AtomicCommit *commit, Participant *p)
 	return p->state == COMMAND_DONE;
 }
 
+/* The same for all participants; true where all can commit. */
 static bool
 note_all_prepared(const AtomicCommit *commit)
 {
@@ -312,7 +303,7 @@ plshard_atomic_send_with_call(const AtomicCommit *commit, NodeConn *conn, void *
 	else
 	{
 		send_before_prepare(conn, p->xact, owner);
-		plshard_conn_send_plain(conn, prepared_command("PREPARE TRANSACTION", p->xact, conn),
+		plshard_conn_send_plain(conn, prepare_command(p->xact, conn),
 								PENDING_XACT, owner, number, false);
 	}
 }
@@ -326,13 +317,13 @@ plshard_atomic_note(const AtomicCommit *commit, NodeConn *conn, CommandState sta
 	return note_prepared(commit, p);
 }
 
-/* In PG_CATCH, while PREPAREs are on their way: takes them back. */
+/* In PG_CATCH, while PREPAREs are in flight: rolls them back, and throws the error again. */
 static void
 abort_and_rethrow(AtomicCommit *commit)
 {
 	ErrorData  *error;
 
-	HOLD_INTERRUPTS();			/* the error undid the commit's own */
+	HOLD_INTERRUPTS();			/* the error has reset the commit's own */
 	MemoryContextSwitchTo(TopTransactionContext);
 	error = CopyErrorData();
 	FlushErrorState();
@@ -390,7 +381,7 @@ plshard_atomic_prepare(Participants *participants, HTAB *written)
 
 /* ---- the decision ---- */
 
-/* It was never told to commit, or has refused to. */
+/* Rolls back the deciding node, which was not sent COMMIT, or has refused it. */
 static void
 roll_back_decider(AtomicCommit *commit)
 {
@@ -402,9 +393,10 @@ roll_back_decider(AtomicCommit *commit)
 }
 
 /*
- * Rule 9: once a PREPARE was sent, an abort is final only when the deciding node can
- * no longer commit, and the registry says abort.  True where it says commit: then
- * somebody has resolved the transaction without the deciding node.
+ * Decides to abort, by rule 9: once a PREPARE was sent, an abort is final only when the
+ * deciding node can no longer commit and the registry has recorded the abort.  True where
+ * the registry has recorded a commit: then recovery has resolved the transaction without
+ * the deciding node.
  */
 static bool
 decide_abort(AtomicCommit *commit)
@@ -427,7 +419,7 @@ decide_abort(AtomicCommit *commit)
 	plshard_inject("before_abort_decision");
 	if (plshard_registry_decide(xact->map, xact->text, false, &committed, &message) != REGISTRY_DONE)
 		plshard_throw_unknown(commit->participants,
-							  psprintf("It could not be written down that the transaction is rolled back. %s",
+							  psprintf("The rollback of the transaction could not be recorded. %s",
 									   message ? message : ""), NULL);
 	plshard_inject("abort_decided");
 	return committed;
@@ -442,15 +434,15 @@ plshard_atomic_abort(AtomicCommit *commit)
 		plshard_throw_unknown(commit->participants,
 							  "Recovery has committed it without the deciding node.",
 							  commit->decider->map->name);
-	commit->participants->deadline = deadline_in(TAKE_BACK_PATIENCE);
-	end_prepared(commit, "ROLLBACK PREPARED");
+	commit->participants->deadline = deadline_in(UNDO_PATIENCE);
+	end_prepared(commit, false);
 	commit->participants->deadline = NO_DEADLINE;
-	/* what is left, on a node that has ended our session, is for whoever meets it */
+	/* what is left, on a node that has closed our connection, is left to recovery */
 	plshard_gid_close(&commit->decider->xact->gid);
 }
 
 void
-plshard_atomic_take_back(AtomicCommit *commit)
+plshard_atomic_undo(AtomicCommit *commit)
 {
 	Participants *participants = commit->participants;
 	const Participant *other = &participants->list[commit->decider == &participants->list[0] ? 1 : 0];
@@ -460,23 +452,23 @@ plshard_atomic_take_back(AtomicCommit *commit)
 	roll_back_decider(commit);
 	if (other->prepared)
 	{
-		participants->deadline = deadline_in(TAKE_BACK_PATIENCE);
-		end_prepared(commit, "ROLLBACK PREPARED");
+		participants->deadline = deadline_in(UNDO_PATIENCE);
+		end_prepared(commit, false);
 		if (other->state == COMMAND_DONE)
 			return;
 		silent = deadline_passed(participants->deadline);
 	}
 	else if (other->state != COMMAND_UNKNOWN)
 		return;
-	if (!silent && take_back_anew(other))
+	if (!silent && prevent_part(other))
 		return;
 	plshard_atomic_abort(commit);
 }
 
 /*
- * The deciding node's answer to COMMIT, which was sent at "sent", did not come:
- * somebody's decision stands now.  Recovery may have deleted the row of a commit
- * that it has finished, if we ask late: no row means nothing then.
+ * The deciding node's answer to COMMIT, which was sent at "sent", did not arrive: finds
+ * out the decision.  If that takes long, recovery may have deleted the row of a commit
+ * that is complete; then the absence of the row has no meaning.
  */
 static void
 resolve_lost_decision(AtomicCommit *commit, Deadline sent)
@@ -488,7 +480,7 @@ resolve_lost_decision(AtomicCommit *commit, Deadline sent)
 		deadline_passed(sent + (Deadline) PLSHARD_ROWS_KEPT * 1000000))
 	{
 		outcome = OUTCOME_UNKNOWN;
-		message = "It took too long to ask what has become of it.";
+		message = "It took too long to find out how it has ended.";
 	}
 	switch (outcome)
 	{
@@ -564,7 +556,7 @@ plshard_atomic_decide(AtomicCommit *commit)
 
 /* ---- what the front has decided ---- */
 
-/* Sends COMMIT PREPARED and waits for it; what does not come is left to recovery. */
+/* Runs COMMIT PREPARED; a part that is not confirmed is left to recovery, with a WARNING. */
 static void
 commit_decided_by_front(AtomicCommit *commit)
 {
@@ -572,7 +564,7 @@ commit_decided_by_front(AtomicCommit *commit)
 
 	plshard_inject("front_committed");
 	commit->participants->deadline = deadline_in(commit->participants->list[0].map->options.node_timeout);
-	end_prepared(commit, "COMMIT PREPARED");
+	end_prepared(commit, true);
 	foreach(cell, commit->xacts)
 	{
 		const DistributedXact *xact = lfirst(cell);
@@ -625,7 +617,7 @@ plshard_atomic_front_committed(void)
 	{
 		ErrorData  *error;
 
-		/* the front has committed: an error would bring the server down */
+		/* the front has committed: an error here would be a PANIC */
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(TopTransactionContext);
 		error = CopyErrorData();
@@ -655,11 +647,7 @@ plshard_atomic_front_aborted(void)
 		plshard_conn_drain(p->conn);
 		if (!p->prepared || p->conn->io.state != CONN_READY)
 			continue;
-		send_owner(p->conn, p->xact, true);
-		plshard_conn_send_plain(p->conn, prepared_command("ROLLBACK PREPARED", p->xact, p->conn),
-								PENDING_XACT, NULL, 0, false);
-		plshard_conn_send_sync(p->conn, NULL);
-		send_owner(p->conn, p->xact, false);
+		send_end(p, false, NULL);
 	}
 	return commit != NULL;
 }

@@ -28,7 +28,7 @@ static const char row_sql[] =
 "THEN CASE WHEN pg_catalog.set_config('synchronous_commit', 'on', true) OPERATOR(pg_catalog.=) 'on' "
 "THEN 'committed' END ELSE 'committed' END)";
 
-/* Deletes rows that nobody needs any more. */
+/* Deletes rows that are not needed any more. */
 static const char resolved_rows_sql[] =
 "DELETE FROM plshard_node.transaction WHERE gid OPERATOR(pg_catalog.=) ANY ($1)";
 
@@ -48,8 +48,9 @@ resolved_rows(const NodeConn *conn)
 }
 
 /*
- * Whether a transaction deletes the rows: only when there are many, as each
- * statement costs.  Above READ COMMITTED recovery's deleting the same would be an error.
+ * Whether a transaction deletes the rows: only when there are many, since each statement
+ * costs.  Above READ COMMITTED it does not: a row that recovery has deleted at the same
+ * time would be a serialization failure.
  */
 static bool
 deletes_rows(const NodeConn *conn)
@@ -57,7 +58,7 @@ deletes_rows(const NodeConn *conn)
 	return conn->session.nresolved_rows == MAX_RESOLVED_ROWS && !IsolationUsesXactSnapshot();
 }
 
-/* The server plans a prepared statement anew when search_path has changed, so each has its own. */
+/* The server replans a prepared statement when search_path has changed, so each path has its own. */
 void
 plshard_send_commit_row(NodeConn *conn, const char *gid, void *owner)
 {
@@ -79,10 +80,6 @@ plshard_send_commit_row(NodeConn *conn, const char *gid, void *owner)
 							   0, PENDING_SETTING, owner, 0, false);
 }
 
-/*
- * The transaction is committed on all its nodes, so nobody will ask for its row on this
- * one any more.  The rows that it has deleted itself are gone.
- */
 void
 plshard_commit_row_is_resolved(NodeConn *conn, const char *gid)
 {

@@ -1,7 +1,7 @@
 /*
  * commit_rows.h
  *
- * The row that says on a node that a transaction is committed (PROTOCOL rules 7 and 13).
+ * The row that records on a node that a transaction is committed (PROTOCOL rules 7 and 13).
  */
 #ifndef PLSHARD_COMMIT_ROWS_H
 #define PLSHARD_COMMIT_ROWS_H
@@ -9,14 +9,14 @@
 #include "connection/node_conn.h"
 
 /*
- * Queues the row of a gid, which is only there if the transaction commits.  Every so often rows of
- * transactions before go with it, which nobody needs any more.
+ * Queues the INSERT of a gid's row, in the transaction that is to commit or be prepared.
+ * From time to time the DELETE of rows of earlier transactions goes before it.
  */
 extern void plshard_send_commit_row(NodeConn *conn, const char *gid, void *owner);
 
 /*
- * The transaction is committed on all its nodes, so nobody will ask for its row on this
- * one any more.  The rows that it has deleted itself are gone.
+ * Notes that the transaction is committed on all its nodes, so that a later one may delete
+ * its row on this node.  Forgets the rows that it has deleted itself.
  */
 extern void plshard_commit_row_is_resolved(NodeConn *conn, const char *gid);
 

@@ -3,14 +3,14 @@
  *
  * Finds deadlocks between sessions of fronts.  A waiter needs all that it waits for,
  * so every cycle of the wait graph is a deadlock, if its edges exist at the same time:
- * a cycle counts when a second look finds the same waits, which began before the
+ * a cycle counts when a second query finds the same waits, which began before the
  * first.
  *
- * All members of a cycle see the same one, and agree on who ends it: the greatest
- * of those that wait on a node, since they look, too.  Should that one not do it
- * (its front cannot ask all nodes), the next greatest does, somewhat later.
+ * All members of a cycle find the same one, and agree on the session that ends it: the
+ * greatest of those that wait on a node, since they check, too.  Should that one not end
+ * it (its front cannot query all nodes), the next greatest does, somewhat later.
  *
- * Each look has a memory context, and connections that are closed when it is done.
+ * Each check has a memory context, and connections that are closed at its end.
  */
 #include "postgres.h"
 
@@ -25,8 +25,8 @@
 #include "utils/memutils.h"
 
 /*
- * Pauses between looks grow from one deadlock_timeout to so many; to fewer where we
- * may be in a deadlock, since who is to end one must see it soon.
+ * Pauses between checks grow from one deadlock_timeout to so many; to fewer where this
+ * session may be in a deadlock, since the one that is to end it must find it soon.
  */
 #define MAX_PAUSE 8
 #define MAX_BLOCKED_PAUSE 2
@@ -34,17 +34,17 @@
 /* How often the greatest of a cycle gets the chance to end it, before the next one does. */
 #define MAX_YIELDS 2
 
-/* How often a server gets the chance to end a deadlock that it sees itself. */
+/* How often a server gets the chance to end a deadlock that its own detector finds. */
 #define MAX_SERVER_YIELDS 8
 
-/* How often we go on waiting for a lock without being able to ask all nodes. */
-#define MAX_BLIND_LOOKS 8
+/* How often a session goes on waiting for a lock without being able to query all nodes. */
+#define MAX_BLIND_CHECKS 8
 
 /* Which edges a search may use. */
 typedef enum SearchRule
 {
-	AS_ALL_SEE_IT,				/* without the front's own waits */
-	AS_FRONT_SEES_IT
+	EDGES_OF_NODES,				/* without the front's own waits */
+	ALL_EDGES
 } SearchRule;
 
 static void
@@ -56,13 +56,13 @@ collect_in_xact(NodeConn *conn, void *arg)
 		*conns = lappend(*conns, conn);
 }
 
-/* Asks all nodes that have not been asked, and the front. */
+/* Adds the edges of all nodes that have not been queried. */
 static void
 complete(WaitGraph *graph, NodeConn *waiting, const List *in_xact, Deadline limit)
 {
 	ListCell   *cell;
 
-	graph->nodes[0].sql = NULL;	/* has been asked alone */
+	graph->nodes[0].sql = NULL;	/* was queried alone */
 	for (int i = 0; i < graph->nodes[0].map->nnodes; i++)
 		plshard_graph_add_node(graph, graph->nodes[0].map, i, waiting->key.userid);
 	foreach(cell, in_xact)
@@ -78,18 +78,18 @@ complete(WaitGraph *graph, NodeConn *waiting, const List *in_xact, Deadline limi
 
 /* ---- searching ---- */
 
-/* Those that can end a deadlock that everybody sees wait on nodes. */
+/* Whether the waiter of an edge can end a deadlock: it waits on a node. */
 static bool
 may_end_it(const WaitGraph *graph, const Edge *edge, SearchRule rule)
 {
 	return edge->on_behalf &&
-		(rule == AS_ALL_SEE_IT || edge->waiter.server == graph->me.server);
+		(rule == EDGES_OF_NODES || edge->waiter.server == graph->me.server);
 }
 
 /*
- * A shortest cycle through this session, as a list of edges, the first one ours;
- * NIL if there is none.  With "greatest" only one that we are to end: of which
- * nobody else who may do so is greater.  The edges are sorted.
+ * Returns a shortest cycle through this session, as a list of edges, its own first; NIL
+ * if there is none.  With "greatest" only a cycle that this session is to end: no other
+ * member that may end it is greater.  The edges are sorted.
  */
 static List *
 find_cycle(WaitGraph *graph, SearchRule rule, bool greatest)
@@ -111,10 +111,10 @@ find_cycle(WaitGraph *graph, SearchRule rule, bool greatest)
 			Edge	   *edge = &graph->edges[i];
 
 			if (edge->seen)
-				break;			/* has been here */
+				break;			/* this waiter was visited */
 			edge->seen = true;
 			if (edge->blocker.pid == 0 ||
-				(rule == AS_ALL_SEE_IT && edge->place == FRONT_ITSELF) ||
+				(rule == EDGES_OF_NODES && edge->place == FRONT_ITSELF) ||
 				(greatest && may_end_it(graph, edge, rule) &&
 				 compare_sessions(edge->waiter, graph->me) > 0))
 				continue;
@@ -136,7 +136,7 @@ find_cycle(WaitGraph *graph, SearchRule rule, bool greatest)
 	return cycle;
 }
 
-/* A cycle of processes of one server: it has a deadlock detector of its own. */
+/* Whether a cycle is of processes of one server, which has a deadlock detector of its own. */
 static bool
 server_sees_it(const List *cycle)
 {
@@ -154,7 +154,7 @@ server_sees_it(const List *cycle)
 	return true;
 }
 
-/* The same waits are still there. */
+/* Whether the same waits still exist. */
 static bool
 still_there(const List *cycle, const WaitGraph *later)
 {
@@ -181,8 +181,8 @@ still_there(const List *cycle, const WaitGraph *later)
 }
 
 /*
- * Whether it is our turn to end a deadlock, which others should have ended if
- * they saw it.
+ * Whether it is this session's turn to end a deadlock: the others that come first have
+ * had the time to end it.
  */
 static bool
 is_our_turn(const WaitGraph *graph, const List *cycle, SearchRule rule, LockWait *wait)
@@ -205,7 +205,7 @@ is_our_turn(const WaitGraph *graph, const List *cycle, SearchRule rule, LockWait
 	return wait->yields++ >= patience;
 }
 
-/* ---- what is done about it ---- */
+/* ---- ending one ---- */
 
 static void
 append_session(StringInfo text, const WaitGraph *graph, Session session, bool is_front)
@@ -218,6 +218,7 @@ append_session(StringInfo text, const WaitGraph *graph, Session session, bool is
 		appendStringInfo(text, "process %d of the node", session.pid);
 }
 
+/* Describes a cycle for the error's detail, one wait a line; palloc'd. */
 static char *
 describe(const WaitGraph *graph, const List *cycle)
 {
@@ -245,7 +246,7 @@ describe(const WaitGraph *graph, const List *cycle)
 	return text.data;
 }
 
-/* Ends what our connections wait for, by a cancel request; true where there was something. */
+/* Cancels what this session's connections wait for; true where one was cancelled. */
 static bool
 cancel_waits(WaitGraph *graph, Deadline limit)
 {
@@ -283,13 +284,13 @@ plshard_throw_deadlock(const char *detail)
 }
 
 /*
- * The deadlock that this session is in and has to end, or NULL: there is none, or
- * another one ends it.
+ * Ends the deadlock that this session is in, and returns its description; NULL where there
+ * is none, or another session ends it.
  */
 static char *
 find_deadlock(WaitGraph *graph, LockWait *wait, Deadline limit)
 {
-	SearchRule	rule = AS_ALL_SEE_IT;
+	SearchRule	rule = EDGES_OF_NODES;
 	WaitGraph	later = *graph;
 	List	   *cycle;
 	List	   *ours;
@@ -298,7 +299,7 @@ find_deadlock(WaitGraph *graph, LockWait *wait, Deadline limit)
 	cycle = find_cycle(graph, rule, false);
 	if (cycle == NIL)
 	{
-		rule = AS_FRONT_SEES_IT;
+		rule = ALL_EDGES;
 		cycle = find_cycle(graph, rule, false);
 	}
 	if (cycle == NIL)
@@ -310,7 +311,7 @@ find_deadlock(WaitGraph *graph, LockWait *wait, Deadline limit)
 	if (ours != NIL)
 		cycle = ours;
 
-	/* what was gathered here and there need not have been true at one time: look again */
+	/* the edges of different servers need not have existed at one time: query them again */
 	later.edges = NULL;
 	later.nedges = later.edges_size = 0;
 	for (int i = 0; i < graph->nnodes; i++)
@@ -327,15 +328,15 @@ find_deadlock(WaitGraph *graph, LockWait *wait, Deadline limit)
 }
 
 /*
- * We cannot see whether we are in a deadlock.  The pid makes it unlikely that all of
- * its members give up at once.
+ * Gives up where a node that cannot be queried hides for too long whether this is a
+ * deadlock.  The pid makes it unlikely that all its members give up at once.
  */
 static void
 give_up_if_blind(const WaitGraph *graph, LockWait *wait, const NodeConn *conn)
 {
 	if (graph->silent == NULL || !plshard_conn_waits_for_lock(conn))
 		wait->blind = 0;
-	else if (++wait->blind > MAX_BLIND_LOOKS + MyProcPid % 4)
+	else if (++wait->blind > MAX_BLIND_CHECKS + MyProcPid % 4)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
 				 errmsg("gave up waiting for a lock on node \"%s\"", conn->node_name),
@@ -345,8 +346,8 @@ give_up_if_blind(const WaitGraph *graph, LockWait *wait, const NodeConn *conn)
 }
 
 /*
- * PROTOCOL rule 12: we wait behind a prepared transaction, which its own session may
- * not end any more.
+ * PROTOCOL rule 12: this session waits for a prepared transaction, which its own session
+ * may not end any more; it is resolved.
  */
 static void
 resolve_prepared(const ClusterMap *map, int node, LockWait *wait)
@@ -362,9 +363,9 @@ resolve_prepared(const ClusterMap *map, int node, LockWait *wait)
 	wait->warned = true;
 }
 
-/* One look; sets *max_pause to how many deadlock_timeouts may pass until the next one. */
+/* One check; sets *max_pause to how many deadlock_timeouts may pass until the next one. */
 static char *
-look_once(WaitGraph *graph, LockWait *wait, NodeConn *conn, Deadline limit, int *max_pause)
+check_once(WaitGraph *graph, LockWait *wait, NodeConn *conn, Deadline limit, int *max_pause)
 {
 	const ClusterMap *map = plshard_cluster_map_unchecked(conn->key.cluster);
 	int			node = plshard_cluster_node_by_id(map, conn->key.node_id);
@@ -414,7 +415,7 @@ look_once(WaitGraph *graph, LockWait *wait, NodeConn *conn, Deadline limit, int 
 }
 
 char *
-plshard_look_for_deadlock(LockWait *wait, NodeConn *conn, Deadline limit)
+plshard_check_deadlock(LockWait *wait, NodeConn *conn, Deadline limit)
 {
 	Deadline	patience = (Deadline) plshard_deadlock_timeout * 1000;
 	MemoryContext caller = CurrentMemoryContext;
@@ -423,17 +424,17 @@ plshard_look_for_deadlock(LockWait *wait, NodeConn *conn, Deadline limit)
 	char	   *volatile description = NULL;
 	int			max_pause;
 
-	if (wait->look_at == NO_DEADLINE)
-		wait->look_at = plshard_clock() + patience;
-	wait->look_at = Max(wait->look_at, conn->io.last_heard + patience);
-	if (!deadline_passed(wait->look_at))
+	if (wait->next_check == NO_DEADLINE)
+		wait->next_check = plshard_clock() + patience;
+	wait->next_check = Max(wait->next_check, conn->io.last_heard + patience);
+	if (!deadline_passed(wait->next_check))
 		return NULL;
 
 	context = AllocSetContextCreate(caller, "plshard deadlock", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		description = look_once(&graph, wait, conn, limit, &max_pause);
+		description = check_once(&graph, wait, conn, limit, &max_pause);
 	}
 	PG_CATCH();
 	{
@@ -447,7 +448,7 @@ plshard_look_for_deadlock(LockWait *wait, NodeConn *conn, Deadline limit)
 		description = pstrdup(description);
 	MemoryContextDelete(context);
 
-	wait->look_at = plshard_clock() + patience * Min(1 << Min(wait->looks, 10), max_pause);
-	wait->looks++;
+	wait->next_check = plshard_clock() + patience * Min(1 << Min(wait->checks, 10), max_pause);
+	wait->checks++;
 	return description;
 }

@@ -1,8 +1,8 @@
 /*
  * distributed_xact.c
  *
- * Who decides a distributed transaction, and its names.  Everything is allocated in the
- * current memory context.
+ * The names of distributed transactions, and what decides them.  Everything is allocated
+ * in the current memory context.
  */
 #include "postgres.h"
 
@@ -19,7 +19,7 @@ plshard_front_decides(const Participants *participants)
 {
 	const NodeConn *first = participants->list[0].conn;
 
-	/* the front's own commit may still fail when the nodes have committed */
+	/* the front's own commit may still fail after the nodes have committed */
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()) || IsolationIsSerializable())
 		return true;
 	for (int i = 1; i < participants->n; i++)
@@ -32,6 +32,7 @@ plshard_front_decides(const Participants *participants)
 	return false;
 }
 
+/* Returns the transaction of a participant's cluster and role; adds it if it is new. */
 static DistributedXact *
 xact_of(List **xacts, const Participant *p)
 {
@@ -100,7 +101,7 @@ oldest_epoch(const DistributedXact *xact, HTAB *written)
 	return epoch;
 }
 
-/* Names a distributed transaction whose participants are known; without a decider the front decides. */
+/* Names and opens a transaction of known participants; without a decider the front decides. */
 static void
 name_xact(DistributedXact *xact, const NodeConn *decider, HTAB *written)
 {

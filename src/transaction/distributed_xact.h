@@ -1,7 +1,8 @@
 /*
  * distributed_xact.h
  *
- * The parts of a commit that have names of their own, and who decides.
+ * The distributed transactions of a commit: what each cluster and role has written has a
+ * name of its own.
  */
 #ifndef PLSHARD_DISTRIBUTED_XACT_H
 #define PLSHARD_DISTRIBUTED_XACT_H
@@ -10,34 +11,33 @@
 #include "transaction/participants.h"
 
 /*
- * What one role has written in one cluster: a distributed transaction of its own
- * name.  Only where the front decides there can be several of them.
+ * What one role has written in one cluster.  A node's share of it is a part.  Only where
+ * the front decides can a commit have several of them.
  */
 typedef struct DistributedXact
 {
 	Gid			gid;
-	char	   *text;
+	char	   *text;			/* of the gid */
 	ClusterMap *map;
 	ClusterRef	cluster;
 	Oid			userid;
 } DistributedXact;
 
-/* PROTOCOL rule 14: whether it is the front that decides. */
+/* PROTOCOL rule 14: whether the front decides, not a node. */
 extern bool plshard_front_decides(const Participants *participants);
 
 /*
- * The deciding node, if the front does not decide: that of the primary of the first shard that
- * was written ("written" is the table of
- * written_shards.h).  Without a written shard (the nodes' own objects
- * were changed) any will do.
+ * Returns the deciding node, where the front does not decide: that of the primary of the
+ * first shard that was written ("written" is the table of written_shards.h).  Without a
+ * written shard (the nodes' own objects were changed) any node will do.
  */
 extern Participant *plshard_choose_decider(const Participants *participants, HTAB *written);
 
 /*
- * Gives each participant its distributed transaction, and names them, a list of DistributedXact; without a
- * decider the front decides.  They are open then (gid_lock.h).
+ * Sets each participant's distributed transaction, names and opens them (gid_lock.h), and
+ * returns a list of them (DistributedXact).  Without a decider the front decides.
  */
 extern List *plshard_name_distributed_xacts(Participants *participants, const Participant *decider,
-								   HTAB *written);
+											HTAB *written);
 
 #endif							/* PLSHARD_DISTRIBUTED_XACT_H */

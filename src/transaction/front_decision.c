@@ -1,10 +1,9 @@
 /*
  * front_decision.c
  *
- * The rows by which this front's own commit decides a distributed transaction.
- * A row that nobody needs any more is deleted with the session's next decision;
- * what a session leaves when it ends is deleted by recovery.  The names of such
- * rows are kept in static memory.
+ * The rows by which this front's own commit decides distributed transactions.  A row that
+ * is not needed any more is deleted with the session's next decision; recovery deletes
+ * what a session leaves when it ends.  The names of such rows are kept in static memory.
  */
 #include "postgres.h"
 
@@ -37,7 +36,7 @@ plshard_front_decide(List *gids)
 	appendStringInfoChar(&new, '}');
 	initStringInfo(&old);
 	appendStringInfoChar(&old, '{');
-	/* above READ COMMITTED recovery's deleting the same would be an error */
+	/* above READ COMMITTED a row that recovery has deleted would be a serialization failure */
 	for (int i = 0; i < nresolved && !IsolationUsesXactSnapshot(); i++)
 		appendStringInfo(&old, "%s%s", i > 0 ? "," : "", resolved[i]);
 	appendStringInfoChar(&old, '}');
@@ -49,7 +48,7 @@ plshard_front_decide(List *gids)
 								 " INSERT INTO plshard.transaction (gid) SELECT unnest($1::text[])",
 								 2, params);
 	PopActiveSnapshot();
-	/* should this transaction fail, recovery deletes those rows */
+	/* if this transaction fails, recovery deletes those rows */
 	nresolved = 0;
 	if (synchronous_commit < SYNCHRONOUS_COMMIT_ON)
 		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION,

@@ -15,7 +15,7 @@
  */
 extern void plshard_front_decide(List *gids);
 
-/* All participants have confirmed: the row may go with a later decision.  Never throws. */
+/* Notes that all participants have confirmed: a later decision deletes the row.  Never raises. */
 extern void plshard_front_resolved(const char *gid);
 
 #endif							/* PLSHARD_FRONT_DECISION_H */

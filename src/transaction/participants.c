@@ -1,8 +1,8 @@
 /*
  * participants.c
  *
- * Commands to several nodes of a transaction at once, and the errors of its
- * end.  Everything is allocated in the caller's memory context.
+ * Commands to several nodes of a transaction at once, and the errors of its end.
+ * Everything is allocated in the current memory context.
  */
 #include "postgres.h"
 
@@ -16,9 +16,6 @@
 #include "transaction/participants.h"
 #include "transaction/remote_xact.h"
 #include "utils/builtins.h"
-
-/* Pending.number of the command of a batch that counts. */
-#define THE_COMMAND 1
 
 Participant *
 plshard_add_participant(Participants *participants)
@@ -39,6 +36,7 @@ plshard_add_participant(Participants *participants)
 
 /* ---- commands ---- */
 
+/* Notes the results of a batch in its participant; a ResultHandler. */
 static void
 handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 {
@@ -48,7 +46,7 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 	{
 		case PGRES_COMMAND_OK:
 			/* in a failed transaction COMMIT and PREPARE answer ROLLBACK, no error */
-			if (pending->kind == PENDING_XACT && pending->number == THE_COMMAND)
+			if (pending->kind == PENDING_XACT && pending->number == PARTICIPANT_COMMAND)
 				p->answered = strcmp(PQcmdStatus(result), p->tag) == 0;
 			break;
 		case PGRES_PIPELINE_SYNC:
@@ -66,6 +64,7 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 	}
 }
 
+/* Closes the connection: the command's outcome is unknown. */
 static void
 give_up(Participant *p, const char *message)
 {
@@ -73,16 +72,16 @@ give_up(Participant *p, const char *message)
 	p->state = COMMAND_UNKNOWN;
 }
 
-/* A participant that has not answered yet: lost, silent, or worth waiting for. */
+/* Gives up a participant that has not answered, where it is lost or silent. */
 static void
-look_after(const Participants *participants, Participant *p)
+check_participant(const Participants *participants, Participant *p)
 {
 	int			node;
 
 	if (p->conn->io.state != CONN_READY)
 		p->state = COMMAND_UNKNOWN;
 	else if (ProcDiePending)
-		/* nobody waits for ever for a node that answers probes but no COMMIT */
+		/* a node that answers probes, but not the command, must not hold the session */
 		give_up(p, "the session was terminated");
 	else if (participants->deadline != NO_DEADLINE)
 	{
@@ -117,9 +116,9 @@ plshard_participant_send(Participant *p, uint64 query, const char *sql, const ch
 	p->tag = tag;
 	if (query)
 		plshard_conn_send_prepared(p->conn, query, 0, sql, 0, NULL, NULL, 0, PENDING_XACT, p,
-								   THE_COMMAND, false);
+								   PARTICIPANT_COMMAND, false);
 	else
-		plshard_conn_send_plain(p->conn, sql, PENDING_XACT, p, THE_COMMAND, false);
+		plshard_conn_send_plain(p->conn, sql, PENDING_XACT, p, PARTICIPANT_COMMAND, false);
 }
 
 void
@@ -135,7 +134,7 @@ plshard_participants_wait(Participants *participants)
 
 	for (;;)
 	{
-		/* not longer than a second at once: to see that the session is to end */
+		/* at most a second at once, to notice that the session is terminated */
 		Deadline	wake = deadline_min(deadline_in(1000), participants->deadline);
 		int			n = 0;
 
@@ -144,17 +143,17 @@ plshard_participants_wait(Participants *participants)
 			Participant *p = &participants->list[i];
 
 			if (p->state == COMMAND_WAITING)
-				look_after(participants, p);
+				check_participant(participants, p);
 			if (p->state != COMMAND_WAITING)
 				continue;
 			if (participants->may_abort)
 			{
-				const char *deadlock = plshard_look_for_deadlock(&p->lock_wait, p->conn,
+				const char *deadlock = plshard_check_deadlock(&p->lock_wait, p->conn,
 																 participants->deadline);
 
 				if (deadlock)
 					participants->deadlock = deadlock;
-				wake = deadline_min(wake, p->lock_wait.look_at);
+				wake = deadline_min(wake, p->lock_wait.next_check);
 			}
 			conns[n++] = p->conn;
 			wake = deadline_min(wake, p->probe_at);
@@ -190,7 +189,7 @@ plshard_participants_run(Participants *participants, uint64 query, const char *s
 
 /* ---- errors ---- */
 
-/* A recoverer was faster: it has written the transaction's row. */
+/* Whether recovery was faster: it has written the transaction's row. */
 static bool
 aborted_by_recovery(const PGresult *error)
 {
@@ -202,7 +201,7 @@ aborted_by_recovery(const PGresult *error)
 		table && strcmp(table, "transaction") == 0;
 }
 
-/* max_prepared_transactions is 0. */
+/* Whether the node's max_prepared_transactions is 0. */
 static bool
 cannot_prepare(const PGresult *error)
 {
@@ -228,7 +227,7 @@ plshard_throw_refused(Participants *participants, const Participant *p)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRANSACTION_ROLLBACK),
 				 errmsg("the transaction was rolled back by the cluster's recovery"),
-				 errdetail("Its commit took so long that its session was taken for dead."),
+				 errdetail("Its commit took so long that its session was considered dead."),
 				 errhint("Try the transaction again.")));
 	if (participants->deadlock && plshard_result_sqlstate(p->error) == ERRCODE_QUERY_CANCELED)
 		plshard_throw_deadlock(participants->deadlock);

@@ -1,14 +1,13 @@
 /*
  * remote_commit.c
  *
- * The end of the caller's transaction on the nodes: which of them still take
- * part, and how they commit.  Atomically: atomic_commit.c.  'fast': COMMIT goes to
- * all participants at once; a node that fails while another replica of its
- * shards has committed is evicted.  Everything is allocated in
- * TopTransactionContext.
+ * The commit of the caller's transaction on the nodes: which of them still take part,
+ * and how they commit.  commit = 'atomic' is in atomic_commit.c.  'fast': COMMIT goes to
+ * all participants at once; a node that fails while another replica of its shards has
+ * committed is evicted.  Everything is allocated in TopTransactionContext.
  *
- * Once a COMMIT has been sent nothing is cancelled, and whatever goes wrong in
- * our own code is reported as an unknown outcome, never as a plain failure.
+ * Once a COMMIT has been sent no cancel is processed, and any error of our own is
+ * reported as an unknown outcome, never as a plain failure.
  */
 #include "postgres.h"
 
@@ -27,6 +26,7 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 
+/* Adds a connection that has written; queues COMMIT for one that has only read. */
 static void
 collect_participant(NodeConn *conn, void *arg)
 {
@@ -83,10 +83,10 @@ all_shards_committed(const Participants *participants, HTAB *written)
 /* ---- the phases ---- */
 
 /*
- * A connection that was lost before the first COMMIT.  Nothing is lost with it if
- * the replicas have the work as well: a dead node is evicted, if others have not
- * done that, and the rest commits.  A session that its node has ended leaves the
- * node as it is, and the transaction undone.
+ * Handles a connection that was lost before the first COMMIT.  Nothing is lost with it if
+ * the replicas have the work as well: a dead node is evicted, if no other session has
+ * evicted it, and the rest commits.  Raises 08006 otherwise: a live node that has closed
+ * the connection is not evicted.
  */
 static void
 leave_or_throw(Participants *participants, int i, HTAB *written)
@@ -105,6 +105,7 @@ leave_or_throw(Participants *participants, int i, HTAB *written)
 	participants->list[i] = participants->list[--participants->n];
 }
 
+/* Notes the current maps, and removes participants whose connections were lost. */
 static void
 check_connections(Participants *participants, HTAB *written)
 {
@@ -114,7 +115,7 @@ check_connections(Participants *participants, HTAB *written)
 		Participant *p = &participants->list[i];
 		NodeConn   *conn = p->conn;
 
-		/* a session that the node has ended is seen now */
+		/* notices a connection that the node has closed */
 		plshard_conn_look(conn);
 		p->map = plshard_cluster_map_unchecked(conn->key.cluster);
 		if (!plshard_xact_is_open(conn))
@@ -125,8 +126,8 @@ check_connections(Participants *participants, HTAB *written)
 }
 
 /*
- * Shards that commit one by one must not fail one by one: deferred constraints
- * speak while everything can still be rolled back.
+ * Checks deferred constraints while everything can still be rolled back: shards that
+ * commit one by one must not fail one by one.
  */
 static void
 check_constraints(Participants *participants, HTAB *written)
@@ -144,7 +145,7 @@ check_constraints(Participants *participants, HTAB *written)
 	}
 }
 
-/* Evicts the nodes that have failed, or says that the outcome is not known. */
+/* Evicts the nodes that have failed; raises 08007 where that is not possible. */
 static void
 judge_outcome(Participants *participants, HTAB *written)
 {
@@ -231,9 +232,9 @@ commit_atomic(Participants *atomic, Participants *fast, HTAB *written)
 	plshard_atomic_decide(commit);
 }
 
-/* Parts the participants by how their clusters commit; who does not matter any more leaves. */
+/* Divides the participants by how their clusters commit; drops those that do not matter any more. */
 static void
-part_participants(const Participants *participants, HTAB *written,
+divide_participants(const Participants *participants, HTAB *written,
 				  Participants *atomic, Participants *fast)
 {
 	for (int i = 0; i < participants->n; i++)
@@ -260,7 +261,7 @@ plshard_commit_remote(HTAB *written)
 	plshard_conn_each(collect_participant, participants);
 	if (participants->n > 0)
 		check_connections(participants, written);
-	part_participants(participants, written, atomic, fast);
+	divide_participants(participants, written, atomic, fast);
 	if (!plshard_needs_atomic_commit(atomic))
 	{
 		for (int i = 0; i < atomic->n; i++)
@@ -270,7 +271,7 @@ plshard_commit_remote(HTAB *written)
 	if (fast->n > 1 && written && hash_get_num_entries(written) > 1)
 		check_constraints(fast, written);
 
-	/* until the front has committed: see remote_commit.h */
+	/* until the front has committed, see remote_commit.h */
 	HOLD_INTERRUPTS();
 	PG_TRY();
 	{
@@ -283,7 +284,7 @@ plshard_commit_remote(HTAB *written)
 	{
 		ErrorData  *error;
 
-		/* the end of what the front decides is known: it will not commit */
+		/* the outcome is known: what the front decides will not commit */
 		if (!(atomic->begun || fast->begun) || atomic->outcome_known || fast->outcome_known ||
 			plshard_atomic_front_decides())
 			PG_RE_THROW();

@@ -46,6 +46,7 @@ begin_sql(void)
 	return "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 }
 
+/* Queues BEGIN. */
 static void
 send_begin(NodeConn *conn, bool write, void *owner)
 {

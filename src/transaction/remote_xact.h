@@ -20,16 +20,17 @@ extern bool plshard_remote_xact_is_open(void);
 extern void plshard_remote_xact_reset(void);
 
 /*
- * Queues what brings the connection's remote transaction to the front's
- * nesting level: BEGIN, SAVEPOINTs.  "call" numbers the calls of a session, so
- * that a call knows which transactions it has begun itself.  Errors: 08006 where the transaction was
- * begun before and the connection has been lost since.
+ * Brings the connection's remote transaction to the front's nesting level: BEGIN,
+ * SAVEPOINTs.  "call" numbers the calls of a session, so that a call knows which
+ * transactions it has begun itself.  Raises 08006 where the connection was lost since the
+ * transaction was begun.
  */
 extern void plshard_xact_open(NodeConn *conn, bool write, uint64 call, void *owner);
 
 /*
- * A savepoint before one call's work, and the way back to it.  The number 0
- * stands for a transaction that this call has begun itself: undo rolls it back.
+ * Sets a savepoint before one call's work, and returns its number; rolls back to it;
+ * keeps the work.  The number 0 stands for a transaction that this call has begun itself:
+ * undo rolls it back.
  */
 extern int	plshard_xact_begin_call(NodeConn *conn, uint64 call, void *owner);
 extern void plshard_xact_undo_call(NodeConn *conn, int savepoint);

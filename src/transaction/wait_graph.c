@@ -1,27 +1,27 @@
 /*
  * wait_graph.c
  *
- * Asks nodes, and the front itself, which of their processes wait for which
- * (pg_locks, pg_blocking_pids).  All is in the current memory context; connections
- * are the session's, in a slot of their own (LOOK_SLOT).
+ * Queries nodes, and the front itself, for which of their processes wait for which
+ * (pg_locks, pg_blocking_pids).  Everything is allocated in the current memory context;
+ * connections are the session's, in a slot of their own (DEADLOCK_SLOT).
  */
 #include "postgres.h"
 
+#include "base/guard.h"
 #include "catalog/pg_type_d.h"
 #include "cluster/gid.h"
 #include "connection/connection.h"
 #include "connection/pipeline.h"
 #include "connection/pump.h"
 #include "connection/session_key.h"
-#include "miscadmin.h"
 #include "storage/lock.h"
 #include "transaction/wait_graph.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
 /*
- * Who waits for whom on a server, and for which sessions of fronts they stand.  What a
- * session has prepared stands for it, too: its gid says whose it is.
+ * The waits on a server, and the sessions of fronts for which their processes stand.  A
+ * prepared transaction stands for its session, too, which its gid names.
  */
 const char plshard_edges_sql[] =
 "WITH held AS MATERIALIZED (SELECT * FROM pg_catalog.pg_locks), "
@@ -71,7 +71,7 @@ int_field(const PGresult *result, int row, int column)
 	return strtoll(PQgetvalue(result, row, column), NULL, 10);
 }
 
-/* The session that a process stands for: it says so in two columns, or it is itself. */
+/* Returns the session that a process stands for, in two columns; by default the process itself. */
 static Session
 session_of(const PGresult *result, int row, int column, int32 server, int pid)
 {
@@ -85,6 +85,7 @@ session_of(const PGresult *result, int row, int column, int32 server, int pid)
 	return session;
 }
 
+/* Adds the edges that a node has returned. */
 static void
 take_edges(WaitGraph *graph, int place, const PGresult *result)
 {
@@ -127,59 +128,50 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 	}
 }
 
-/*
- * In PG_CATCH: goes on where the current user may not connect to a node, or has too
- * many connections: that one is not asked.  Throws everything else.
- */
-static void
-forgive(MemoryContext context, uint32 held)
+/* A step of asking the nodes, which plshard_guard runs. */
+typedef struct Step
 {
-	int			sqlstate = geterrcode();
-
-	if (sqlstate != ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED &&
-		sqlstate != ERRCODE_INSUFFICIENT_RESOURCES)
-		PG_RE_THROW();
-	MemoryContextSwitchTo(context);
-	FlushErrorState();
-	InterruptHoldoffCount = held;	/* a commit may be under way */
-}
+	WaitGraph  *graph;
+	AskedNode  *asked;
+	NodeConn  **conns;
+	int			nconns;
+	Deadline	deadline;
+} Step;
 
 static void
-start(AskedNode *asked)
+start(void *arg)
 {
-	MemoryContext context = CurrentMemoryContext;
-	uint32		held = InterruptHoldoffCount;
+	AskedNode  *asked = ((Step *) arg)->asked;
 
 	plshard_conn_close(asked->conn);
-	PG_TRY();
-	{
-		plshard_conn_start(asked->conn, asked->map, asked->node);
-	}
-	PG_CATCH();
-	{
-		forgive(context, held);
-	}
-	PG_END_TRY();
+	plshard_conn_start(asked->conn, asked->map, asked->node);
 }
 
 static void
-receive(WaitGraph *graph, NodeConn **conns, int nconns, Deadline deadline)
+receive(void *arg)
 {
-	MemoryContext context = CurrentMemoryContext;
-	uint32		held = InterruptHoldoffCount;
+	Step	   *step = arg;
 
-	PG_TRY();
-	{
-		plshard_pump(conns, nconns, handle_result, graph, deadline);
-	}
-	PG_CATCH();
-	{
-		forgive(context, held);
-	}
-	PG_END_TRY();
+	plshard_pump(step->conns, step->nconns, handle_result, step->graph, step->deadline);
 }
 
-/* Sends each node its SQL, and waits for the answers, but for no longer than node_timeout. */
+/*
+ * Runs a step.  Where the current user may not connect to a node, or has too many
+ * connections, that node is not asked; any other error is thrown.
+ */
+static void
+run_step(void (*function) (void *arg), Step *step)
+{
+	ErrorData  *error = plshard_guard(function, step);
+
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode != ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED &&
+		error->sqlerrcode != ERRCODE_INSUFFICIENT_RESOURCES)
+		plshard_rethrow(error);
+	FreeErrorData(error);
+}
+
 void
 plshard_graph_ask(WaitGraph *graph, Deadline limit)
 {
@@ -195,7 +187,7 @@ plshard_graph_ask(WaitGraph *graph, Deadline limit)
 			continue;
 		asked->sent = asked->done = asked->answered = false;
 		if (asked->conn->io.state != CONN_READY)
-			start(asked);
+			run_step(start, &(Step) {.asked = asked});
 	}
 	do
 	{
@@ -210,14 +202,15 @@ plshard_graph_ask(WaitGraph *graph, Deadline limit)
 			if (conn->io.state == CONN_READY && !asked->sent)
 			{
 				asked->sent = true;
-				plshard_conn_send_plain(conn, asked->sql, PENDING_LOOK, asked, 0, false);
+				plshard_conn_send_plain(conn, asked->sql, PENDING_WAITS, asked, 0, false);
 				plshard_conn_send_sync(conn, asked);
 			}
 			if (conn->io.state == CONN_READY || conn->io.state == CONN_CONNECTING)
 				conns[n++] = conn;
 		}
 		if (n > 0)
-			receive(graph, conns, n, deadline);
+			run_step(receive, &(Step) {.graph = graph, .conns = conns, .nconns = n,
+				.deadline = deadline});
 	} while (n > 0 && !deadline_passed(deadline));
 
 	for (int i = 0; i < graph->nnodes; i++)
@@ -232,7 +225,6 @@ plshard_graph_ask(WaitGraph *graph, Deadline limit)
 	pfree(conns);
 }
 
-/* A node that is asked with the next plshard_graph_ask(), unless it has been before. */
 void
 plshard_graph_add_node(WaitGraph *graph, const ClusterMap *map, int node, Oid userid)
 {
@@ -253,13 +245,12 @@ plshard_graph_add_node(WaitGraph *graph, const ClusterMap *map, int node, Oid us
 	}
 	asked = &graph->nodes[graph->nnodes++];
 	memset(asked, 0, sizeof(AskedNode));
-	asked->conn = plshard_conn_get_as(map, node, userid, LOOK_SLOT);
+	asked->conn = plshard_conn_get_as(map, node, userid, DEADLOCK_SLOT);
 	asked->map = map;
 	asked->node = node;
 	asked->sql = plshard_edges_sql;
 }
 
-/* Who waits for whom on the front. */
 void
 plshard_graph_add_front(WaitGraph *graph)
 {

@@ -1,9 +1,9 @@
 /*
  * wait_graph.h
  *
- * Who waits for whom, in the servers of clusters and in this front.  A process that
- * holds the key of a front's session (session_key.h) stands for that session, any
- * other one for itself, so that what the servers say makes one graph.
+ * Which sessions wait for which, on the nodes of clusters and on this front.  A process
+ * that holds the key of a front's session (session_key.h) stands for that session, any
+ * other one for itself, so that the edges of all servers make one graph.
  */
 #ifndef PLSHARD_WAIT_GRAPH_H
 #define PLSHARD_WAIT_GRAPH_H
@@ -25,10 +25,10 @@ typedef struct Edge
 	Session		waiter;
 	Session		blocker;
 	bool		on_behalf;		/* the waiter waits through a connection of its front's */
-	int			place;			/* index of the node that was asked, or FRONT_ITSELF */
-	int32		server;			/* of that place */
+	int			place;			/* index of the node that was queried, or FRONT_ITSELF */
+	int32		server;			/* the key of that server */
 	int			waiter_pid;		/* the processes there */
-	int			blocker_pid;	/* 0: a prepared transaction; the blocker's, too, if it is no session's */
+	int			blocker_pid;	/* 0: a prepared transaction */
 	int64		since;			/* when it began to wait, in us; 0: unknown */
 	bool		seen;			/* by the search that is under way */
 	int			parent;			/* the edge that led to it, or -1 */
@@ -39,13 +39,13 @@ typedef struct AskedNode
 	NodeConn   *conn;
 	const ClusterMap *map;
 	int			node;
-	const char *sql;			/* what it is asked next, NULL: nothing */
-	bool		answered;		/* what it was asked last */
+	const char *sql;			/* of the next query; NULL: none */
+	bool		answered;		/* the last query */
 	bool		sent;			/* of wait_graph.c alone, like the next */
-	bool		done;			/* all has come */
+	bool		done;			/* its answer is complete */
 } AskedNode;
 
-/* What one look at the servers has found; in the current memory context. */
+/* The waits that one query of the servers has found; in the current memory context. */
 typedef struct WaitGraph
 {
 	Session		me;
@@ -56,7 +56,7 @@ typedef struct WaitGraph
 	int			edges_size;
 	Edge	   *edges;
 	const char *silent;			/* the name of a node that did not answer, or NULL */
-	bool		cancelled;		/* one said true to what else it was asked */
+	bool		cancelled;		/* a query other than for edges has returned true */
 } WaitGraph;
 
 static inline bool
@@ -73,24 +73,23 @@ compare_sessions(Session a, Session b)
 	return a.pid < b.pid ? -1 : a.pid > b.pid;
 }
 
-/* What a node is asked for its edges. */
+/* The query that returns a node's edges. */
 extern const char plshard_edges_sql[];
 
-/* Adds a node that is asked for its edges next, unless it was added before. */
+/* Adds a node, to be queried for its edges next, unless it was added before. */
 extern void plshard_graph_add_node(WaitGraph *graph, const ClusterMap *map, int node, Oid userid);
 
 /*
- * Asks all nodes at once that have something to be asked, each on a connection of
- * its own, for at most node_timeout and until "limit".  Edges are added to the graph.
- * A node that does not answer, or that the user cannot connect to, is no error.
- * Throws on cancel.
+ * Runs the query of each node that has one, all at once, each on a connection of its own,
+ * for at most node_timeout and until "limit".  Adds edges to the graph.  A node that does
+ * not answer, or that the user cannot connect to, is no error.  Raises a cancel.
  */
 extern void plshard_graph_ask(WaitGraph *graph, Deadline limit);
 
 /* Adds the front's own edges. */
 extern void plshard_graph_add_front(WaitGraph *graph);
 
-/* Sorts the edges by who waits, and gives a session's first one then; nedges where it has none. */
+/* Sorts the edges by waiter; then returns the first one of a session, nedges where it has none. */
 extern void plshard_graph_sort(WaitGraph *graph);
 extern int	plshard_graph_first_edge(const WaitGraph *graph, Session waiter);
 
