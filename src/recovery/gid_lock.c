@@ -1,7 +1,7 @@
 /*
  * gid_lock.c
  *
- * A lock of the front's transaction, which all who look for a gid can see.
+ * A lock of the front's transaction, which each session of the server can query.
  */
 #include "postgres.h"
 

@@ -14,10 +14,16 @@
  */
 extern void plshard_gid_open(const Gid *gid);
 
-/* Before: it is decided to roll back, and for others to do where it has not been done. */
+/*
+ * Closes it before the transaction ends: it is decided to roll back, and recovery may do so
+ * where this session has not.
+ */
 extern void plshard_gid_close(const Gid *gid);
 
-/* Is it one of this server that is open?  What it has decided is visible when it no longer is. */
+/*
+ * Whether it is one of this server that is open.  Once it is not, the decision of its
+ * front is visible.
+ */
 extern bool plshard_gid_is_open(const Gid *gid);
 
 #endif							/* PLSHARD_GID_LOCK_H */

@@ -15,9 +15,9 @@
 #include "utils/builtins.h"
 
 /*
- * A session that lives needs moments from its first PREPARE to the last COMMIT
- * PREPARED, unless nodes fail, or a node still works on the call that another one has
- * prepared behind.  After this many seconds it has given up.
+ * A live session needs moments from its first PREPARE to the last COMMIT PREPARED, unless
+ * nodes fail, or a node still executes the call behind which another one has prepared.
+ * After this many seconds its part counts as abandoned.
  */
 #define ABANDONED_AFTER 60
 
@@ -59,7 +59,7 @@ plshard_prepared_parts(RecoveryNodes *nodes)
 			char	   *text;
 			int32		node_id;
 
-			/* others may call theirs what they like */
+			/* other applications may have names of the same form */
 			if (!plshard_prepared_name_parse(PQgetvalue(result, row, 0), &text, &part->gid, &node_id) ||
 				node_id != nodes->list[i].id)
 				continue;
@@ -162,7 +162,7 @@ plshard_is_abandoned(const RecoveryNodes *nodes, const PreparedPart *part, const
 	const FrontSession *session = find_session(sessions, &part->gid);
 	bool		decision;
 
-	/* of this server we know the transaction itself */
+	/* of this server's transactions the state is known */
 	if (part->gid.front_key == plshard_front_key() ? !plshard_gid_is_open(&part->gid) :
 		session == NULL || plshard_registry_decision(nodes->map, part->text, &decision))
 		return true;

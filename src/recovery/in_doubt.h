@@ -1,8 +1,8 @@
 /*
  * in_doubt.h
  *
- * What distributed transactions have left prepared on the nodes of a cluster, and
- * whose sessions are still there.
+ * What distributed transactions have left prepared on the nodes of a cluster, and which
+ * of their sessions still live.
  */
 #ifndef PLSHARD_IN_DOUBT_H
 #define PLSHARD_IN_DOUBT_H
@@ -44,10 +44,10 @@ extern void plshard_front_sessions(RecoveryNodes *nodes, FrontSessions *sessions
 extern bool plshard_session_lives(const FrontSessions *sessions, const Gid *gid);
 
 /*
- * Whether a prepared part is nobody's any more: its transaction has ended (which only its own
- * server knows), its session has gone, or the registry says how it ends; or its session has not
- * ended it for so long that it does not look as if it would, and no node works on something
- * that it began before.  "sessions" must have been looked for after the part was.
+ * Whether a prepared part is abandoned: its transaction has ended (which only its own
+ * server knows), its session has ended, or the registry has recorded the decision; or its
+ * session has not ended it for very long, and no node executes something that the session
+ * began before.  "sessions" must have been queried after the part.
  */
 extern bool plshard_is_abandoned(const RecoveryNodes *nodes, const PreparedPart *part,
 								 const FrontSessions *sessions);

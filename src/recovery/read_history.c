@@ -3,7 +3,7 @@
  *
  * Remembers for each shard from which node this session has read it last, below
  * CacheMemoryContext.  Between the COMMIT of a transaction's decider and the COMMIT
- * PREPARED elsewhere, its placements differ; who sticks to one does not see that.
+ * PREPARED elsewhere, its placements differ; a session that stays on one does not see that.
  *
  * A node is resolved once for all shards that move to it: what a session can have
  * seen elsewhere before was prepared there before.  Resolutions are counted, and a

@@ -11,9 +11,9 @@
 
 /*
  * To be called before a shard is read from a node.  Where this session has read the
- * shard from another node before, resolves what is in doubt on this one, for half
- * of the time until the deadline (if any) at most: else it might see the state before a transaction that it has seen
- * already.  Where that is not possible now the read goes on.
+ * shard from another node before, resolves what is in doubt on this one, for half of the
+ * time until the deadline (if any) at most: else it might see the state before a
+ * transaction whose effects it has seen.  Where that is not possible the read goes on.
  */
 extern void plshard_before_read(const ClusterMap *map, int shard, int node, Deadline deadline);
 

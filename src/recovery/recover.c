@@ -1,22 +1,22 @@
 /*
  * recover.c
  *
- * Resolving a distributed transaction: first the decision, then what follows from
- * it on each node.
+ * Resolves a distributed transaction: first finds or makes the decision, then ends the
+ * parts on the nodes.
  *
  * While the deciding node D counts, the row there is the decision: either the
- * transaction's own commit has written it, or a recoverer writes "aborted",
- * whichever is first.  When D has been evicted, or is lost for good with the front
- * that decides, the others' word replaces it: if each of them that counts is
- * prepared or has committed, the transaction may have been acknowledged, and is
- * committed; if one is neither, it cannot have been.  Where no part has committed yet,
- * each shard that may have been written needs one that is prepared: else its
- * replicas may have been made anew from one that has rolled back.
+ * transaction's own commit has written it, or recovery writes "aborted", whichever is
+ * first.  When D has been evicted, or the front that decides is lost for good, the state
+ * of the other participants replaces it: if each of them that counts is prepared or has
+ * committed, the transaction may have been acknowledged, and is committed; if one is
+ * neither, it cannot have been.  Where no part has committed yet, each shard that may
+ * have been written needs a part that is prepared: else its replicas may have been
+ * copied from one that has rolled back.
  *
- * An abort, and any decision without D, is final only at the registry.
+ * An abort, and any decision without D, is final only when the registry has recorded it.
  *
- * A node that was evicted since the transaction began has nothing to say, also when it
- * is back: a repair brings data, no rows of transactions.
+ * A node that was evicted since the transaction began does not count, also when it is
+ * active again: a repair copies data, no rows of transactions.
  *
  * Everything is allocated in the context of the nodes (recover_nodes.h) and in the
  * current one.
@@ -33,13 +33,13 @@
 #include "registry/registry.h"
 #include "utils/builtins.h"
 
-/* How often the cluster may change, or a node come and go, while we decide. */
+/* How often the cluster or the state of a node may change while a decision is made. */
 #define DECIDE_ATTEMPTS 10
 
-/* How often a node is told, where somebody else is at work on the same. */
+/* How often a part's end is tried where another session is ending it, too. */
 #define APPLY_ATTEMPTS 4
 
-/* How often a front session that lives is looked at again, in milliseconds. */
+/* The interval at which a live front session is checked again, in milliseconds. */
 #define WAIT_POLL 50
 
 typedef struct Resolution
@@ -49,24 +49,24 @@ typedef struct Resolution
 	int			mode;
 	const char *text;			/* the gid's */
 	Bitmapset  *participants;	/* that the cluster still knows */
-	Bitmapset  *counting;		/* those whose word counts: never evicted since */
-	char	   *why;			/* what keeps us from resolving it */
+	Bitmapset  *counting;		/* those that count: never evicted since */
+	char	   *reason;			/* why it cannot be resolved now: a sentence */
 } Resolution;
 
-/* What a look at the nodes has come to. */
-typedef enum Look
+/* The result of one attempt to decide. */
+typedef enum Verdict
 {
-	LOOK_COMMIT,
-	LOOK_ABORT,
-	LOOK_UNKNOWN,				/* "why" says why */
-	LOOK_AGAIN					/* something has changed meanwhile */
-} Look;
+	VERDICT_COMMIT,
+	VERDICT_ABORT,
+	VERDICT_UNKNOWN,				/* see "reason" */
+	VERDICT_RETRY					/* something has changed meanwhile: decide again */
+} Verdict;
 
 /* ---- commands ---- */
 
 /*
- * Says "aborted" unless something has been said already; what stands.  A
- * transaction that has written its row and is not over is waited for, a while.
+ * Inserts an "aborted" row unless there is a row; returns the state of the row.  Waits,
+ * up to node_timeout, for a transaction that has written its row and has not ended.
  */
 static char *
 tombstone_sql(const Resolution *s)
@@ -80,9 +80,9 @@ tombstone_sql(const Resolution *s)
 					s->nodes->map->options.node_timeout, gid, gid);
 }
 
-/* Is its part prepared here, and what does the row say? */
+/* Returns whether the part is prepared on the node, and the state of the row. */
 static char *
-look_sql(const Resolution *s, const RecoveryNode *node)
+part_state_sql(const Resolution *s, const RecoveryNode *node)
 {
 	return psprintf("SELECT EXISTS (SELECT FROM pg_prepared_xacts"
 					" WHERE database = current_database() AND gid = %s),"
@@ -99,13 +99,14 @@ failed_with(const RecoveryNode *node, int sqlstate)
 }
 
 static bool
-says(const RecoveryNode *node, int column, const char *value)
+returned(const RecoveryNode *node, int column, const char *value)
 {
 	return PQntuples(node->result) == 1 && strcmp(PQgetvalue(node->result, 0, column), value) == 0;
 }
 
 /* ---- deciding ---- */
 
+/* Sets the participants that count. */
 static void
 find_counting(Resolution *s)
 {
@@ -119,7 +120,7 @@ find_counting(Resolution *s)
 	}
 }
 
-/* Looks at the cluster anew. */
+/* Reads the map anew. */
 static void
 reload(Resolution *s)
 {
@@ -128,78 +129,78 @@ reload(Resolution *s)
 }
 
 /*
- * A node that counts and has failed: evicted where it is dead (then the cluster has
- * changed), else it is the reason why we do not know.
+ * Judges a node that counts and has failed.  VERDICT_RETRY where it was dead and is
+ * evicted now; else it is the reason why there is no decision.
  */
-static Look
+static Verdict
 judge(Resolution *s, const RecoveryNode *node, NodeSuspicion suspicion)
 {
 	char	   *message;
 	int			index = plshard_cluster_node_by_id(s->nodes->map, node->id);
 
 	if (index < 0)
-		return LOOK_AGAIN;
+		return VERDICT_RETRY;
 	switch (plshard_judge_node(s->nodes->map, index, GetUserId(), suspicion, s->nodes->deadline, &message))
 	{
 		case NODE_EVICTED:
 			reload(s);
-			return LOOK_AGAIN;
+			return VERDICT_RETRY;
 		case NODE_IS_LAST:
-			s->why = psprintf("Node \"%s\" is needed, but does not answer, and holds the last active placement of a shard.",
+			s->reason = psprintf("Node \"%s\" is needed, but does not answer, and holds the last active placement of a shard.",
 							  node->name);
-			return LOOK_UNKNOWN;
+			return VERDICT_UNKNOWN;
 		default:
-			s->why = message ? psprintf("%s %s", plshard_recovery_reason(node), message) :
+			s->reason = message ? psprintf("%s %s", plshard_recovery_reason(node), message) :
 				plshard_recovery_reason(node);
-			return LOOK_UNKNOWN;
+			return VERDICT_UNKNOWN;
 	}
 }
 
-/* LOOK_AGAIN where a node that did not answer is not needed any more. */
-static Look
+/* VERDICT_RETRY where a node that did not answer is not needed any more. */
+static Verdict
 judge_unreached(Resolution *s, RecoveryNode *node)
 {
-	/* a server that lets nobody in is there; what it says is in the error */
+	/* a server that refuses connections is alive; its error is the reason */
 	if (node->sqlstate != 0 &&
 		ERRCODE_TO_CATEGORY(node->sqlstate) != ERRCODE_CONNECTION_EXCEPTION &&
 		ERRCODE_TO_CATEGORY(node->sqlstate) != ERRCODE_OPERATOR_INTERVENTION)
 	{
-		s->why = plshard_recovery_reason(node);
-		return LOOK_UNKNOWN;
+		s->reason = plshard_recovery_reason(node);
+		return VERDICT_UNKNOWN;
 	}
 	return judge(s, node, NODE_SUSPECT);
 }
 
-/* What an error of a node that was asked for its row means. */
-static Look
+/* Returns what an error of the query for the row means. */
+static Verdict
 judge_answer(Resolution *s, const RecoveryNode *node)
 {
 	if (failed_with(node, ERRCODE_LOCK_NOT_AVAILABLE))
 	{
-		s->why = psprintf("It is still under way on node \"%s\".", node->name);
-		return LOOK_UNKNOWN;
+		s->reason = psprintf("It is still in progress on node \"%s\".", node->name);
+		return VERDICT_UNKNOWN;
 	}
-	/* another server in the node's place */
+	/* another server is in the node's place */
 	if (failed_with(node, ERRCODE_UNDEFINED_TABLE) || failed_with(node, ERRCODE_INVALID_SCHEMA_NAME))
 		return judge(s, node, NODE_FAILED);
-	s->why = plshard_recovery_reason(node);
-	return LOOK_UNKNOWN;
+	s->reason = plshard_recovery_reason(node);
+	return VERDICT_UNKNOWN;
 }
 
-/* Writes the decision down where it is final; what stands there. */
-static Look
+/* Records the decision at the registry, unless one was recorded before; returns what is recorded. */
+static Verdict
 decide_at_registry(Resolution *s, bool commit)
 {
 	bool		stands;
 
-	if (plshard_registry_decide(s->nodes->map, s->text, commit, &stands, &s->why) != REGISTRY_DONE)
-		return LOOK_UNKNOWN;
-	return stands ? LOOK_COMMIT : LOOK_ABORT;
+	if (plshard_registry_decide(s->nodes->map, s->text, commit, &stands, &s->reason) != REGISTRY_DONE)
+		return VERDICT_UNKNOWN;
+	return stands ? VERDICT_COMMIT : VERDICT_ABORT;
 }
 
-/* PROTOCOL rule 10. */
-static Look
-ask_decider(Resolution *s)
+/* PROTOCOL rule 10: the row on the deciding node. */
+static Verdict
+query_decider(Resolution *s)
 {
 	RecoveryNode *node = plshard_recovery_node(s->nodes, s->gid->decider);
 
@@ -207,22 +208,22 @@ ask_decider(Resolution *s)
 	if (node->conn == NULL)
 		return judge_unreached(s, node);
 	if (plshard_recovery_ask(s->nodes, node, tombstone_sql(s)) == NULL)
-		return LOOK_AGAIN;
+		return VERDICT_RETRY;
 	if (PQresultStatus(node->result) != PGRES_TUPLES_OK)
 		return judge_answer(s, node);
 
-	/* it has spoken while it still counted, or not at all */
+	/* the row is the decision only if the node still counts */
 	reload(s);
 	if (!bms_is_member(node->id, s->counting))
-		return LOOK_AGAIN;
-	return says(node, 0, "committed") ? LOOK_COMMIT : decide_at_registry(s, false);
+		return VERDICT_RETRY;
+	return returned(node, 0, "committed") ? VERDICT_COMMIT : decide_at_registry(s, false);
 }
 
 /*
- * Those of the participants in "unprepared" have no row either, or an "aborted" one:
- * they will not commit.
+ * Sees to it that none of the participants in "unprepared" can commit any more: they have
+ * an "aborted" row.  VERDICT_RETRY where one has prepared or committed meanwhile.
  */
-static Look
+static Verdict
 seal(Resolution *s, Bitmapset *unprepared)
 {
 	int			id = -1;
@@ -237,24 +238,24 @@ seal(Resolution *s, Bitmapset *unprepared)
 		RecoveryNode *node = plshard_recovery_node(s->nodes, id);
 
 		if (node->result == NULL)
-			return LOOK_AGAIN;
+			return VERDICT_RETRY;
 		if (PQresultStatus(node->result) != PGRES_TUPLES_OK)
 		{
-			Look		look = judge_answer(s, node);
+			Verdict		verdict = judge_answer(s, node);
 
 			/* it may have been prepared just now */
-			return failed_with(node, ERRCODE_LOCK_NOT_AVAILABLE) ? LOOK_AGAIN : look;
+			return failed_with(node, ERRCODE_LOCK_NOT_AVAILABLE) ? VERDICT_RETRY : verdict;
 		}
-		if (!says(node, 0, "aborted"))
-			return LOOK_AGAIN;
+		if (!returned(node, 0, "aborted"))
+			return VERDICT_RETRY;
 	}
-	return LOOK_ABORT;
+	return VERDICT_ABORT;
 }
 
 /*
- * A shard that the transaction may have written and of which nobody in "asked" has a
- * replica, as an index into the map; -1 if there is none.  A shard was not written
- * if a placement that was active then is on a node that takes no part.
+ * Returns a shard that the transaction may have written and of which no node in "asked"
+ * has a replica, as an index into the map; -1 if there is none.  A shard was not written
+ * if a placement that was active then is on a node that is no participant.
  */
 static int
 uncovered_shard(const Resolution *s, const Bitmapset *asked)
@@ -285,9 +286,9 @@ uncovered_shard(const Resolution *s, const Bitmapset *asked)
 	return -1;
 }
 
-/* PROTOCOL rule 11. */
-static Look
-ask_others(Resolution *s)
+/* PROTOCOL rule 11: the state of the participants that count. */
+static Verdict
+query_others(Resolution *s)
 {
 	Bitmapset  *asked = bms_copy(s->counting);
 	Bitmapset  *unprepared = NULL;
@@ -296,11 +297,11 @@ ask_others(Resolution *s)
 	int			id = -1;
 
 	if (plshard_registry_decision(s->nodes->map, s->text, &stands))
-		return stands ? LOOK_COMMIT : LOOK_ABORT;
+		return stands ? VERDICT_COMMIT : VERDICT_ABORT;
 	if (bms_is_empty(asked))
 	{
-		s->why = pstrdup("All its nodes have been taken out of the cluster since.");
-		return LOOK_UNKNOWN;
+		s->reason = pstrdup("All its nodes have been taken out of the cluster since.");
+		return VERDICT_UNKNOWN;
 	}
 
 	plshard_recovery_connect(s->nodes, asked);
@@ -310,7 +311,7 @@ ask_others(Resolution *s)
 
 		if (node->conn == NULL)
 			return judge_unreached(s, node);
-		node->sql = look_sql(s, node);
+		node->sql = part_state_sql(s, node);
 	}
 	plshard_recovery_run(s->nodes);
 
@@ -320,41 +321,41 @@ ask_others(Resolution *s)
 		RecoveryNode *node = plshard_recovery_node(s->nodes, id);
 
 		if (node->result == NULL)
-			return LOOK_AGAIN;
+			return VERDICT_RETRY;
 		if (PQresultStatus(node->result) != PGRES_TUPLES_OK)
 			return judge_answer(s, node);
-		committed |= says(node, 1, "committed");
-		if (!says(node, 0, "t") && !says(node, 1, "committed"))
+		committed |= returned(node, 1, "committed");
+		if (!returned(node, 0, "t") && !returned(node, 1, "committed"))
 			unprepared = bms_add_member(unprepared, id);
 	}
-	/* a part that has committed says how it was decided */
+	/* a part that has committed shows the decision */
 	if (!bms_is_empty(unprepared) && !committed)
 	{
-		Look		look = seal(s, unprepared);
+		Verdict		verdict = seal(s, unprepared);
 
-		return look == LOOK_ABORT ? decide_at_registry(s, false) : look;
+		return verdict == VERDICT_ABORT ? decide_at_registry(s, false) : verdict;
 	}
 
 	reload(s);
 	if (!bms_equal(asked, s->counting))
-		return LOOK_AGAIN;
+		return VERDICT_RETRY;
 	if (!committed)
 	{
 		int			shard = uncovered_shard(s, asked);
 
 		if (shard >= 0)
 		{
-			s->why = psprintf("All replicas of shard " INT64_FORMAT " that may have known the outcome have been evicted since.",
+			s->reason = psprintf("All replicas of shard " INT64_FORMAT " that may have known the outcome have been evicted since.",
 							  s->nodes->map->shards[shard].id);
-			return LOOK_UNKNOWN;
+			return VERDICT_UNKNOWN;
 		}
 	}
 	return decide_at_registry(s, true);
 }
 
-/* PROTOCOL rule 14. */
-static Look
-ask_front(Resolution *s)
+/* PROTOCOL rule 14: the row on the front that decides. */
+static Verdict
+query_front(Resolution *s)
 {
 	uint8		own_id[sizeof(s->gid->front_id)];
 	bool		stands;
@@ -362,58 +363,59 @@ ask_front(Resolution *s)
 	plshard_front_id(own_id);
 	if (memcmp(own_id, s->gid->front_id, sizeof(own_id)) == 0)
 	{
-		/* looked at first: a transaction that has ended has left its row, or never will */
+		/* checked first: once the transaction has ended, its row is visible, or will never be */
 		bool		is_open = plshard_gid_is_open(s->gid);
 
 		if (plshard_front_committed(s->text))
-			return LOOK_COMMIT;
+			return VERDICT_COMMIT;
 		if (!is_open)
 			return decide_at_registry(s, false);
-		s->why = psprintf("Session %d, which runs it, decides.", s->gid->session);
-		return LOOK_UNKNOWN;
+		s->reason = psprintf("Session %d, which runs it, decides.", s->gid->session);
+		return VERDICT_UNKNOWN;
 	}
 	if (plshard_registry_decision(s->nodes->map, s->text, &stands))
-		return stands ? LOOK_COMMIT : LOOK_ABORT;
-	s->why = pstrdup("It has written on another front, too, which decides. If that front is lost, see plshard.forget_front.");
-	return LOOK_UNKNOWN;
+		return stands ? VERDICT_COMMIT : VERDICT_ABORT;
+	s->reason = pstrdup("It has written on another front, too, which decides. If that front is lost, see plshard.forget_front.");
+	return VERDICT_UNKNOWN;
 }
 
+/* Finds or makes the decision; OUTCOME_UNKNOWN with a reason. */
 static TransactionOutcome
 decide(Resolution *s)
 {
 	for (int attempts = 0; attempts < DECIDE_ATTEMPTS; attempts++)
 	{
-		Look		look;
+		Verdict		verdict;
 
 		if (s->gid->decider == 0 && !(s->mode & RESOLVE_FORGET_FRONT))
-			look = ask_front(s);
+			verdict = query_front(s);
 		else if (bms_is_member(s->gid->decider, s->counting))
-			look = ask_decider(s);
+			verdict = query_decider(s);
 		else
-			look = ask_others(s);
+			verdict = query_others(s);
 
-		switch (look)
+		switch (verdict)
 		{
-			case LOOK_COMMIT:
+			case VERDICT_COMMIT:
 				return OUTCOME_COMMITTED;
-			case LOOK_ABORT:
+			case VERDICT_ABORT:
 				return OUTCOME_ABORTED;
-			case LOOK_UNKNOWN:
+			case VERDICT_UNKNOWN:
 				return OUTCOME_UNKNOWN;
-			case LOOK_AGAIN:
+			case VERDICT_RETRY:
 				break;
 		}
 	}
-	s->why = psprintf("Cluster \"%s\" changes too often, or the transaction is still under way.",
+	s->reason = psprintf("Cluster \"%s\" changes too often, or the transaction is still in progress.",
 					  s->nodes->map->name);
 	return OUTCOME_UNKNOWN;
 }
 
-/* ---- telling the nodes ---- */
+/* ---- ending the parts ---- */
 
-/* One node; returns why it could not be told, NULL if it was. */
+/* Ends the part on one node; returns why it could not be ended, or NULL. */
 static char *
-tell_node(Resolution *s, RecoveryNode *node, bool commit)
+end_on_node(Resolution *s, RecoveryNode *node, bool commit)
 {
 	for (int attempts = 0; attempts < APPLY_ATTEMPTS; attempts++)
 	{
@@ -433,21 +435,21 @@ tell_node(Resolution *s, RecoveryNode *node, bool commit)
 		if (commit)
 			return NULL;
 
-		/* what is not prepared yet must not be so later */
+		/* what is not prepared yet must not be prepared later */
 		(void) plshard_recovery_ask(s->nodes, node, tombstone_sql(s));
 		if (node->result != NULL && failed_with(node, ERRCODE_LOCK_NOT_AVAILABLE))
 			continue;
 		if (PQresultStatus(node->result) != PGRES_TUPLES_OK)
 			return plshard_recovery_reason(node);
-		return says(node, 0, "aborted") ? NULL :
-			psprintf("On node \"%s\" it was committed, although it is aborted.", node->name);
+		return returned(node, 0, "aborted") ? NULL :
+			psprintf("On node \"%s\" it was committed, although the decision is to abort.", node->name);
 	}
-	return psprintf("Others are at work on it on node \"%s\".", node->name);
+	return psprintf("Other sessions are ending it on node \"%s\".", node->name);
 }
 
 /*
- * All nodes that can be reached.  Of one that does not count any more nothing is
- * expected: repair rolls back what is left there.
+ * Ends the parts on all nodes that can be reached; returns why one could not be ended, or
+ * NULL.  A node that does not count any more may fail: repair rolls back what is left there.
  */
 static char *
 apply(Resolution *s, bool commit)
@@ -462,17 +464,17 @@ apply(Resolution *s, bool commit)
 		RecoveryNode *node = plshard_recovery_node(s->nodes, id);
 		char	   *why;
 
-		/* the decider is never prepared, and has said its word */
+		/* the deciding node is never prepared, and has decided */
 		if (id == s->gid->decider && bms_is_member(id, s->counting))
 			continue;
 		if (node->conn != NULL)
-			why = tell_node(s, node, commit);
+			why = end_on_node(s, node, commit);
 		else
 			why = plshard_recovery_reason(node);
 		if (why == NULL || !bms_is_member(id, s->counting))
 			continue;
 		if (node->conn == NULL && commit && (s->mode & RESOLVE_EVICT) &&
-			judge_unreached(s, node) == LOOK_AGAIN)
+			judge_unreached(s, node) == VERDICT_RETRY)
 			continue;
 		if (message == NULL)
 			message = why;
@@ -494,7 +496,7 @@ plshard_resolve(RecoveryNodes *nodes, const Gid *gid, int mode, char **message)
 	}
 	find_counting(&s);
 	outcome = decide(&s);
-	*message = outcome == OUTCOME_UNKNOWN ? s.why : apply(&s, outcome == OUTCOME_COMMITTED);
+	*message = outcome == OUTCOME_UNKNOWN ? s.reason : apply(&s, outcome == OUTCOME_COMMITTED);
 	return outcome;
 }
 
@@ -518,7 +520,7 @@ plshard_prevent_part(ClusterMap *map, const Gid *gid, int32 node_id, Deadline de
 
 	nodes->deadline = deadline;
 	plshard_recovery_connect(nodes, bms_make_singleton(node_id));
-	why = node->conn ? tell_node(&s, node, false) : plshard_recovery_reason(node);
+	why = node->conn ? end_on_node(&s, node, false) : plshard_recovery_reason(node);
 	plshard_recovery_close(nodes);
 	return why;
 }
@@ -532,7 +534,7 @@ plshard_roll_back_part(RecoveryNodes *nodes, const PreparedPart *part)
 	return why;
 }
 
-/* ---- what stands in the way ---- */
+/* ---- the parts on a node ---- */
 
 static bool
 is_among(List *parts, const PreparedPart *part)
@@ -549,7 +551,7 @@ is_among(List *parts, const PreparedPart *part)
 	return false;
 }
 
-/* Those of the parts that are prepared now. */
+/* Returns those of the parts that are prepared now, or may be. */
 static List *
 still_prepared(RecoveryNodes *nodes, List *parts)
 {
@@ -604,7 +606,7 @@ plshard_resolve_parts(RecoveryNodes *nodes, List *parts, int timeout, char **mes
 	return true;
 }
 
-/* Resolves those that nobody else will; false where some are left. */
+/* Resolves the parts that are abandoned; false where some are left. */
 static bool
 resolve_abandoned(RecoveryNodes *nodes, List *parts, char **message)
 {
@@ -646,7 +648,7 @@ plshard_recover_node(const ClusterMap *map, int node, bool all, Deadline deadlin
 		*message = plshard_recovery_reason(here);
 	else
 	{
-		/* whose front sessions may be seen on any of their nodes */
+		/* their front sessions may be known on any of their nodes */
 		foreach(lc, parts)
 			participants = bms_add_members(participants, ((PreparedPart *) lfirst(lc))->gid.participants);
 		if (participants != NULL)

@@ -1,9 +1,8 @@
 /*
  * recover.h
  *
- * Finding out, and bringing about, how a distributed transaction ends that its
- * own session cannot end (PROTOCOL rules 9 to 11).  Everybody may do it, several
- * at once; all come to the same end.
+ * Resolves a distributed transaction that its own session cannot end (PROTOCOL rules 9
+ * to 11 and 14).  Any session may do it, several at once; all reach the same outcome.
  *
  * Works on sessions of its own (session.h) as the current user, each step bounded
  * in time by the cluster's node_timeout.  Of nodes and the registry nothing is
@@ -19,13 +18,13 @@ typedef enum TransactionOutcome
 {
 	OUTCOME_COMMITTED,
 	OUTCOME_ABORTED,
-	OUTCOME_UNKNOWN				/* not resolved now: *message says what is missing */
+	OUTCOME_UNKNOWN				/* not resolved now: *message is the reason */
 } TransactionOutcome;
 
 /*
- * How long the row of a resolved transaction stays at least, in seconds.  Whoever
- * has sent COMMIT to the decider has to ask within that time, and takes a later
- * "aborted" for unknown.
+ * How long the row of a resolved transaction stays at least, in seconds.  A session that
+ * has sent COMMIT to the deciding node must query the row within that time, and treats a
+ * later "aborted" as unknown.
  */
 #ifdef PLSHARD_INJECTION
 #define PLSHARD_ROWS_KEPT 10	/* a test waits for it */
@@ -35,18 +34,18 @@ typedef enum TransactionOutcome
 
 /*
  * Resolves one transaction on all its nodes.  COMMITTED and ABORTED are final.  A
- * node that could not be told keeps its part prepared until recovery meets it;
- * *message then says which, else it is NULL (palloc'd).  After COMMITTED such a
- * node is evicted if it is dead, so that *message means that one could not be.
+ * node that could not be reached keeps its part prepared until recovery ends it;
+ * *message (palloc'd) then names it, else it is NULL.  After COMMITTED such a node is
+ * evicted if it is dead, so that *message means that one could not be evicted.
  */
 extern TransactionOutcome plshard_resolve_transaction(const ClusterMap *map, const Gid *gid,
 													 char **message);
 
 /*
  * Resolves what was in doubt on one node (an index into the map) when it was called,
- * for somebody who waits behind it or moves a read there.  A transaction whose session
+ * for a session that waits for it or moves a read there.  A transaction whose session
  * still lives is left alone, or with "all" waited for, up to node_timeout, before it
- * is resolved too.  True when all of it has ended; else *message (palloc'd) says what
+ * is resolved too.  True when all of it has ended; else *message (palloc'd) names what
  * has not, NULL where sessions of such transactions still live.  What is not done at
  * the deadline (if any) is left.
  */
@@ -54,9 +53,9 @@ extern bool plshard_recover_node(const ClusterMap *map, int node, bool all, Dead
 								 char **message);
 
 /*
- * For the session that runs a transaction, before it has sent COMMIT to the deciding node, nor
- * will: sees to it that a node has nothing of it prepared, nor will have.  Returns why that could
- * not be done (palloc'd), or NULL.
+ * For the session that runs a transaction, which has not sent COMMIT to the deciding node
+ * and will not: sees to it that no part of it is or will be prepared on a node.  Returns
+ * why that could not be done (palloc'd), or NULL.
  */
 extern char *plshard_prevent_part(ClusterMap *map, const Gid *gid, int32 node_id, Deadline deadline);
 
@@ -64,7 +63,7 @@ extern char *plshard_prevent_part(ClusterMap *map, const Gid *gid, int32 node_id
 
 typedef enum ResolveMode
 {
-	RESOLVE_EVICT = 1,			/* nodes that cannot be told to commit */
+	RESOLVE_EVICT = 1,			/* evict dead nodes on which it cannot commit */
 	RESOLVE_FORGET_FRONT = 2	/* the front that decides is lost: decide without it */
 } ResolveMode;
 
@@ -74,7 +73,7 @@ extern TransactionOutcome plshard_resolve(RecoveryNodes *nodes, const Gid *gid, 
 /*
  * Sees to it that none of some parts (in_doubt.h) is prepared any more: resolves what
  * is abandoned, waits for the others, and resolves them too after "timeout" ms.  False
- * where some are left; *message (palloc'd) then says why.
+ * where some are left; *message (palloc'd) is then the reason.
  */
 extern bool plshard_resolve_parts(RecoveryNodes *nodes, List *parts, int timeout, char **message);
 

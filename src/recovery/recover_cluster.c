@@ -1,9 +1,9 @@
 /*
  * recover_cluster.c
  *
- * plshard.recover, plshard.forget_front, and what is under view plshard.in_doubt;
- * the background worker comes here as well.  Everything is allocated in the
- * caller's context, except where a loop makes one of its own.
+ * Recovery of a cluster, for plshard.recover, plshard.forget_front and the background
+ * worker, and the function of view plshard.in_doubt.  Everything is allocated in the
+ * caller's context.
  */
 #include "postgres.h"
 
@@ -46,7 +46,7 @@ compare_parts(const ListCell *a, const ListCell *b)
 	return strcmp(((PreparedPart *) lfirst(a))->text, ((PreparedPart *) lfirst(b))->text);
 }
 
-/* The transactions that a list of parts is of. */
+/* Returns the transactions (InDoubt) of a list of parts. */
 static List *
 put_together(RecoveryNodes *nodes, List *parts, const FrontSessions *sessions)
 {
@@ -71,7 +71,7 @@ put_together(RecoveryNodes *nodes, List *parts, const FrontSessions *sessions)
 	return list;
 }
 
-/* Does each participant that counts answer? */
+/* Whether each participant that counts is connected. */
 static bool
 all_answer(RecoveryNodes *nodes, const Gid *gid)
 {
@@ -86,6 +86,7 @@ all_answer(RecoveryNodes *nodes, const Gid *gid)
 	return true;
 }
 
+/* Resolves one transaction, and reports its outcome. */
 static void
 resolve_one(RecoveryNodes *nodes, const Gid *gid, const char *text, int mode,
 		   RecoverReport report, void *arg)
@@ -106,7 +107,7 @@ resolve_one(RecoveryNodes *nodes, const Gid *gid, const char *text, int mode,
 	}
 }
 
-/* What is left of the transactions: those with nodes that answer, or the others. */
+/* Resolves the transactions whose nodes all answer, or the others. */
 static void
 resolve_list(RecoveryNodes *nodes, List *list, bool answering, Deadline deadline,
 			RecoverReport report, void *arg)
@@ -123,9 +124,9 @@ resolve_list(RecoveryNodes *nodes, List *list, bool answering, Deadline deadline
 			report(arg, t->part->text, "in doubt",
 				   "It is left only on nodes whose placements are inactive: repair rolls it back.");
 		else if (!t->abandoned)
-			report(arg, t->part->text, "in doubt", "Its session is still at work.");
+			report(arg, t->part->text, "in doubt", "Its session is still running it.");
 		else if (deadline_passed(deadline))
-			report(arg, t->part->text, "in doubt", "There was no time for it yet.");
+			report(arg, t->part->text, "in doubt", "The time was over before it was its turn.");
 		else
 			resolve_one(nodes, &t->part->gid, t->part->text, 0, report, arg);
 		t->part = NULL;			/* done */
@@ -154,7 +155,7 @@ plshard_recover_cluster(ClusterMap *map, int limit, RecoverReport report,
 	{
 		List	   *list;
 
-		/* after the parts: who has prepared one of them is either here, or gone */
+		/* after the parts: the session that has prepared one is found here, or has ended */
 		plshard_front_sessions(nodes, &sessions);
 		list = put_together(nodes, parts, &sessions);
 		resolve_list(nodes, list, true, deadline, report, arg);
@@ -166,7 +167,7 @@ plshard_recover_cluster(ClusterMap *map, int limit, RecoverReport report,
 
 /* ---- plshard.recover ---- */
 
-/* A table of text and timestamps that a function returns. */
+/* Appends a row to the function's result; the values are texts. */
 static void
 put_row(ReturnSetInfo *result, int n, const char *const *values)
 {
@@ -309,7 +310,7 @@ plshard_forget_front(PG_FUNCTION_ARGS)
 
 /* ---- plshard.in_doubt ---- */
 
-/* What is known of how a transaction was decided; NULL where nothing is. */
+/* Returns the decision on a transaction, as far as it is known; else NULL. */
 static const char *
 known_decision(RecoveryNodes *nodes, const PreparedPart *part)
 {
@@ -338,6 +339,7 @@ known_decision(RecoveryNodes *nodes, const PreparedPart *part)
 	return PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0 ? "committed" : NULL;
 }
 
+/* Appends the parts that are prepared on the nodes of one cluster. */
 static void
 return_in_doubt(RecoverResult *r, Oid server_oid)
 {
@@ -366,7 +368,7 @@ return_in_doubt(RecoverResult *r, Oid server_oid)
 		{
 			pg_uuid_t	id = {0};
 
-			/* as much as the gid has of it, which forget_front understands */
+			/* the gid contains only these bytes, and forget_front compares only these */
 			memcpy(id.data, part->gid.front_id, sizeof(part->gid.front_id));
 			values[6] = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&id)));
 		}

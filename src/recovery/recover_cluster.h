@@ -9,18 +9,18 @@
 #include "cluster/cluster.h"
 #include "cluster/gid.h"
 
-/* Told what became of each transaction; detail is a sentence, or NULL. */
+/* Called for each transaction with its outcome; detail is a sentence, or NULL. */
 typedef void (*RecoverReport) (void *arg, const char *gid, const char *outcome, const char *detail);
 
 /*
  * Resolves what has been left prepared on the nodes of a cluster, and deletes the
- * rows that nobody needs any more.  As the current user, on sessions of its own;
- * what the registry's tables lose is part of the caller's transaction.
+ * rows that are not needed any more.  Runs as the current user, on connections of its
+ * own; rows of the registry's tables are deleted in the caller's transaction.
  *
  * Transactions with a node that does not answer come last, and after "limit" ms
- * (0: none) the rest of them is left for another time.  Throws what reading the map
- * throws, and a cancel.  "unreached" (may be NULL) is told of each node that could
- * not be asked.
+ * (0: none) the rest of them is left for another time.  Raises what reading the map
+ * raises, and a cancel.  "unreached" (may be NULL) is called for each node that could
+ * not be connected to.
  */
 extern void plshard_recover_cluster(ClusterMap *map, int limit,
 									RecoverReport report,

@@ -25,10 +25,10 @@ typedef struct RecoveryNode
 
 typedef struct RecoveryNodes
 {
-	ClusterMap *map;			/* the newest that was looked at */
+	ClusterMap *map;			/* the newest that was read */
 	MemoryContext context;
 	Deadline	deadline;		/* of all that is done with them; the caller may set one */
-	Bitmapset  *current;		/* ids of the nodes whose word counts, see below */
+	Bitmapset  *current;		/* ids of the nodes that count, see below */
 	int			n;
 	RecoveryNode *list;			/* by id, like the map's */
 } RecoveryNodes;
@@ -47,13 +47,13 @@ extern RecoveryNode *plshard_recovery_node(RecoveryNodes *nodes, int32 id);
 
 /*
  * Connects to those of the nodes (ids; NULL: all) that are not connected, at once.
- * Throws only a cancel: a node that cannot be reached has its "sqlstate" set.
+ * Raises only a cancel: a node that cannot be reached has its "sqlstate" set.
  */
 extern void plshard_recovery_connect(RecoveryNodes *nodes, const Bitmapset *ids);
 
 /*
  * Sends each connected node its "sql" and waits for the answers; then no node has
- * any.  Throws only a cancel; a node whose connection is lost is disconnected.
+ * any.  Raises only a cancel; a node whose connection is lost is disconnected.
  */
 extern void plshard_recovery_run(RecoveryNodes *nodes);
 
@@ -61,7 +61,7 @@ extern void plshard_recovery_run(RecoveryNodes *nodes);
 extern const PGresult *plshard_recovery_ask(RecoveryNodes *nodes, RecoveryNode *node,
 											const char *sql);
 
-/* What is known of a node that did not do what it was asked: a sentence, palloc'd. */
+/* Why a node has not done what was sent, as far as it is known: a sentence, palloc'd. */
 extern char *plshard_recovery_reason(const RecoveryNode *node);
 
 extern void plshard_recovery_close(RecoveryNodes *nodes);

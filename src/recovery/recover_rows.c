@@ -1,15 +1,15 @@
 /*
  * recover_rows.c
  *
- * Which rows can go (PROTOCOL rule 13).  The order of looks matters: first the
- * rows, then the connections, then what is prepared.  A row that was there before its
- * transaction had nothing prepared anywhere has done its duty: what follows a
- * decision has happened, and can only be repeated in vain.
+ * Deletes rows that are not needed any more (PROTOCOL rule 13).  The order of the queries
+ * matters: first the rows, then the sessions, then what is prepared.  A row that existed
+ * before its transaction had nothing prepared anywhere is not needed by recovery: the
+ * decision was applied, and to apply it again has no effect.
  *
- * The connection must be gone from all the nodes, too: an "aborted" row may hold off a
- * PREPARE or COMMIT of its that is yet to come, and it may ask for a "committed" one
- * whose COMMIT was not answered.  (What it knows to be over it deletes itself.)  Should
- * it have lost all its connections, it asks soon, within PLSHARD_ROWS_KEPT.
+ * The session must have no connection to any node, either: an "aborted" row may prevent a
+ * PREPARE or COMMIT that is still in flight, and the session may query the row after a
+ * COMMIT that was not answered.  (Rows that it knows to be over it deletes itself.)  If it
+ * has lost all its connections, it queries within PLSHARD_ROWS_KEPT.
  *
  * A pass goes over all rows in the order of their keys, some thousand at a time, each
  * batch in a context of its own below the current one.
@@ -36,7 +36,7 @@ typedef struct RowSource
 	bool		finished;
 } RowSource;
 
-/* What has been found out between a batch's rows and their end. */
+/* What was queried after a batch's rows. */
 typedef struct Knowledge
 {
 	RecoveryNodes *nodes;
@@ -58,7 +58,7 @@ is_prepared(const Knowledge *k, const char *gid)
 }
 
 static bool
-can_go(const Knowledge *k, const char *text)
+is_deletable(const Knowledge *k, const char *text)
 {
 	Gid			gid;
 
@@ -111,7 +111,7 @@ read_batch(RecoveryNodes *nodes, RowSource *sources, int nsources)
 	return lines;
 }
 
-/* Goes through one source's batch: the array of those that can go, NULL if none. */
+/* Returns the SQL that deletes those of a source's batch that can be deleted; NULL if none. */
 static char *
 choose(const Knowledge *k, RowSource *source, char *lines, MemoryContext context)
 {
@@ -128,7 +128,7 @@ choose(const Knowledge *k, RowSource *source, char *lines, MemoryContext context
 			*next++ = '\0';
 		nrows++;
 		last = line;
-		if (can_go(k, line))
+		if (is_deletable(k, line))
 			appendStringInfo(&gids, "%s%s", gids.len > 0 ? ", " : "", quote_literal_cstr(line));
 		line = next;
 	}

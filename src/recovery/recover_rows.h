@@ -1,7 +1,7 @@
 /*
  * recover_rows.h
  *
- * The rows that say how transactions have ended, once nobody needs them.
+ * The deletion of the rows that record how transactions have ended.
  */
 #ifndef PLSHARD_RECOVER_ROWS_H
 #define PLSHARD_RECOVER_ROWS_H

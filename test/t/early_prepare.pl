@@ -437,7 +437,7 @@ $holder->sql('SELECT pg_advisory_lock(99)');
 mode(1, 'waits');
 $s->send("SELECT act('$key')");
 $c->wait_for(q{SELECT now() - prepared > '61 s' FROM pg_prepared_xacts}, on => 2);
-is($c->sql(q{SELECT outcome, detail FROM plshard.recover('c')}), 'in doubt|Its session is still at work.', 'recovery leaves a long call alone');
+is($c->sql(q{SELECT outcome, detail FROM plshard.recover('c')}), 'in doubt|Its session is still running it.', 'recovery leaves a long call alone');
 $holder->sql('SELECT pg_advisory_unlock(99)');
 is($s->result->{out}, '1', '... which succeeds');
 mode(1);

@@ -78,7 +78,7 @@ $t = $d->begin(nodes => \@all);
 $t->prepare($_) foreach 2, 3;
 my $session = $c->session(on => 1);
 $session->sql($t->part(1));
-is(recover($t), 'in doubt: It is still under way on node "n1".', 'a decider that is about to commit is left alone');
+is(recover($t), 'in doubt: It is still in progress on node "n1".', 'a decider that is about to commit is left alone');
 is(decision($t), '', 'nothing is decided');
 $session->sql('COMMIT');
 $session->quit;
@@ -210,7 +210,7 @@ $session->sql('SELECT pg_advisory_lock_shared(-77, 4242)');
 $t = $d->begin(nodes => \@all, front_key => -77, session => 4242);
 $other = $d->begin(nodes => \@all, front_key => -77, session => 4243);
 foreach my $i (2, 3) { $_->prepare($i) foreach $t, $other; }
-is(recover($t), 'in doubt: Its session is still at work.', 'a session that lives ends its transaction itself');
+is(recover($t), 'in doubt: Its session is still running it.', 'a session that lives ends its transaction itself');
 is($t->where, '1:nothing 2:prepared 3:prepared', 'it is left alone');
 is($other->where, '1:aborted 2:nothing 3:nothing', 'unlike one of another session');
 
