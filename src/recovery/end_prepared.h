@@ -7,7 +7,7 @@
 #ifndef PLSHARD_END_PREPARED_H
 #define PLSHARD_END_PREPARED_H
 
-#include "connection/connection.h"
+#include "connection/node_conn.h"
 #include "recovery/recover_nodes.h"
 
 /* What a node answers where it has ended the part. */

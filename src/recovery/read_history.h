@@ -7,7 +7,7 @@
 #define PLSHARD_READ_HISTORY_H
 
 #include "base/wait.h"
-#include "cluster/cluster.h"
+#include "cluster/map.h"
 
 /*
  * To be called before a shard is read from a node.  Where this session has read the

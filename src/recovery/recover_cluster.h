@@ -6,8 +6,7 @@
 #ifndef PLSHARD_RECOVER_CLUSTER_H
 #define PLSHARD_RECOVER_CLUSTER_H
 
-#include "cluster/cluster.h"
-#include "cluster/gid.h"
+#include "cluster/map.h"
 
 /* Called for each transaction with its outcome; detail is a sentence, or NULL. */
 typedef void (*RecoverReport) (void *arg, const char *gid, const char *outcome, const char *detail);

@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "base/guard.h"
-#include "connection/remote_error.h"
 #include "recovery/recover_nodes.h"
 #include "utils/memutils.h"
 

@@ -6,7 +6,6 @@
  */
 #include "postgres.h"
 
-#include "base/compat.h"
 #include "connection/admin_connection.h"
 #include "connection/health.h"
 #include "connection/pipeline.h"

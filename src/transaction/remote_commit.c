@@ -13,7 +13,6 @@
 
 #include "base/inject.h"
 #include "connection/connection.h"
-#include "connection/pipeline.h"
 #include "connection/receive.h"
 #include "connection/statements.h"
 #include "miscadmin.h"

@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "connection/connection.h"
 #include "connection/node_settings.h"
 #include "connection/pipeline.h"
 #include "connection/statements.h"

@@ -8,7 +8,6 @@
 #ifndef PLSHARD_WAIT_GRAPH_H
 #define PLSHARD_WAIT_GRAPH_H
 
-#include "base/compat.h"
 #include "connection/node_conn.h"
 
 /* A session of a front or another process of a server: the server's key, the process id. */
