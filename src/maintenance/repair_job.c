@@ -32,7 +32,6 @@
 #include "maintenance/shard_lock.h"
 #include "miscadmin.h"
 #include "pgtime.h"
-#include "transaction/written_shards.h"
 #include "utils/builtins.h"
 
 /* How often to wait for a change of the cluster, 0.2 s each time. */
@@ -475,7 +474,8 @@ commit_destination(RepairJob *job, const PGresult *result)
 	bool		has_active = false;
 
 	for (int shard = 0; shard < job->map->nshards; shard++)
-		has_active |= plshard_has_active(job->map, shard, job->map->nodes[job->destination_node].id);
+		has_active |= plshard_cluster_has_active(job->map, job->map->shards[shard].id,
+												 job->map->nodes[job->destination_node].id);
 	await(job, job->destination,
 		  has_active ? "COMMIT" : psprintf("%s; COMMIT", plshard_accept_server_command(job->map)),
 		  activate);

@@ -71,8 +71,7 @@ all_shards_committed(const Participants *participants, HTAB *written)
 			const Participant *p = &participants->list[i];
 
 			if (p->state == COMMAND_DONE && p->conn->key.cluster == w->key.cluster)
-				done |= plshard_has_active(p->map, plshard_cluster_shard_index(p->map, w->key.shard_id),
-										   p->conn->key.node_id);
+				done |= plshard_cluster_has_active(p->map, w->key.shard_id, p->conn->key.node_id);
 		}
 		all &= done;
 	}

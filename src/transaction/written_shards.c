@@ -86,17 +86,6 @@ plshard_xact_refuse_own_locks(const ClusterMap *map, int shard)
 }
 
 bool
-plshard_has_active(const ClusterMap *map, int shard, int32 node_id)
-{
-	for (int i = 0; shard >= 0 && i < map->shards[shard].nactive; i++)
-	{
-		if (map->nodes[plshard_placement(map, shard, i)->node].id == node_id)
-			return true;
-	}
-	return false;
-}
-
-bool
 plshard_node_matters(const NodeConn *conn, const ClusterMap *map, HTAB *written_shards)
 {
 	HASH_SEQ_STATUS status;
@@ -109,8 +98,7 @@ plshard_node_matters(const NodeConn *conn, const ClusterMap *map, HTAB *written_
 	while ((w = hash_seq_search(&status)) != NULL)
 	{
 		if (!matters && w->key.cluster == conn->key.cluster)
-			matters = plshard_has_active(map, plshard_cluster_shard_index(map, w->key.shard_id),
-										 conn->key.node_id);
+			matters = plshard_cluster_has_active(map, w->key.shard_id, conn->key.node_id);
 	}
 	return matters;
 }

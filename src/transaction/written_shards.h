@@ -43,9 +43,6 @@ extern void plshard_forget_written_shards(void);
  */
 extern void plshard_xact_refuse_own_locks(const ClusterMap *map, int shard);
 
-/* Whether a node (by its id) has an active placement of a shard (by its index, -1: none). */
-extern bool plshard_has_active(const ClusterMap *map, int shard, int32 node_id);
-
 /*
  * True where the transaction's end on a node matters: the node has an active placement
  * of a shard that was written, or holds changes that no repair could restore.
