@@ -15,9 +15,9 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "catalog/pg_type_d.h"
 #include "common/hashfn.h"
-#include "compat.h"
 #include "fmgr.h"
 #include "libpq-fe.h"
 #include "miscadmin.h"
