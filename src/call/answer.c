@@ -200,9 +200,13 @@ step_done(Execution *e, Task *task, const Pending *pending, PGresult *result)
 	{
 		case STEP_COMMIT:
 			task->committed = tag_is(result, "COMMIT");
+			if (!task->committed && !tag_is(result, "ROLLBACK"))
+				plshard_conn_violated(task->conn, "a wrong answer to COMMIT");
 			return;
 		case STEP_PREPARE:
 			task->prepared = tag_is(result, "PREPARE TRANSACTION");
+			if (!task->prepared && !tag_is(result, "ROLLBACK"))
+				plshard_conn_violated(task->conn, "a wrong answer to PREPARE TRANSACTION");
 			return;
 		case STEP_COPY:
 			if (task->state == TASK_SENT)
@@ -357,6 +361,12 @@ plshard_take_answer(NodeConn *conn, Pending *pending, PGresult *result, void *ar
 			batch_done(task);
 			break;
 		default:
+			if (e->request != NULL)
+			{
+				plshard_conn_violated(conn, "no answer to a statement");
+				break;
+			}
+			/* deploy's text is the caller's */
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("node \"%s\" answered a call with %s", conn->node_name,

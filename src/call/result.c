@@ -75,9 +75,15 @@ plshard_make_row_decoder(TupleDesc desc, Oid domain, MemoryContext context)
 RowDecoder *
 plshard_derive_decoder(const PGresult *result, MemoryContext context)
 {
-	TupleDesc	desc = CreateTemplateTupleDesc(PQnfields(result));
+	TupleDesc	desc;
 	RowDecoder *decoder;
 
+	if (PQnfields(result) > MaxTupleAttributeNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("remote result has %d columns", PQnfields(result)),
+				 errdetail("At most %d are possible.", MaxTupleAttributeNumber)));
+	desc = CreateTemplateTupleDesc(PQnfields(result));
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Oid			type = PQftype(result, i);

@@ -248,7 +248,7 @@ evict_or_throw(Execution *e, Task *task, bool failed)
 static bool
 write_elsewhere(Execution *e, Task *task)
 {
-	if (task->sent || plshard_xact_is_lost(task->conn) || e->map->shards[task->shard].nactive > 1 ||
+	if (task->shard < 0 || task->sent || plshard_xact_is_lost(task->conn) || e->map->shards[task->shard].nactive > 1 ||
 		(e->ntasks > 1 && e->map->has_locks))
 		return false;
 	if (!task->conn->io.refused)
@@ -530,7 +530,8 @@ finish_write(Execution *e)
 	for (int i = 0; i < e->ntasks; i++)
 	{
 		plshard_node_seen(e->map, e->tasks[i].node, true);
-		if (e->tasks[i].shard >= 0 && plshard_xact_is_open(e->tasks[i].conn))
+		/* also where the connection was lost behind the last answer: the commit must miss it */
+		if (e->tasks[i].shard >= 0 && e->tasks[i].conn->xact.depth > 0)
 			plshard_xact_wrote(e->map, e->tasks[i].shard);
 	}
 	plshard_end_execution(e);

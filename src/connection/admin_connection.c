@@ -44,13 +44,24 @@ static const char *const set_up =
 	"SELECT set_config(name, 'on', false) FROM pg_settings"
 	" WHERE name = 'synchronous_commit' AND setting IN ('off', 'local')";
 
-/* libpq's notices and the node's warnings go to the server log. */
+/* Warnings of a node that go to the log, of each connection. */
+#define LOGGED_NOTICES 100
+
+/* The node's warnings go to the server log. */
 static void
 log_notice(void *arg, const PGresult *notice)
 {
 	AdminConnection *conn = arg;
-	const char *message = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+	const char *message;
 
+	/*
+	 * libpq's own complaints, which have no SQLSTATE, may come from a result whose
+	 * connection has gone; and no node may fill the disk.
+	 */
+	if (PQresultErrorField(notice, PG_DIAG_SQLSTATE) == NULL || conn->nnotices >= LOGGED_NOTICES)
+		return;
+	conn->nnotices++;
+	message = plshard_result_text(notice, PG_DIAG_MESSAGE_PRIMARY);
 	ereport(LOG,
 			(errmsg_internal("node \"%s\": %s", conn->node_name,
 							 message ? message : "notice without a message")));

@@ -48,6 +48,7 @@ typedef struct AdminConnection
 	struct NodeConninfo *conninfo;
 	char	   *queued;			/* sent once the connection is set up */
 	PGresult   *result;			/* of the query under way */
+	int			nnotices;		/* that have been logged */
 } AdminConnection;
 
 /*

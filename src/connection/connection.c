@@ -28,19 +28,34 @@ receive_notice(void *arg, const PGresult *result)
 	NodeConn   *conn = arg;
 	const Pending *p = &conn->io.pending[conn->io.pending_head];
 	RemoteNotice *notice;
-	RemoteNotice **end;
 
 	/* a warning that tells of no harm to the node itself, but to what it has promised */
 	if (plshard_error_is_from(result, "SyncRepWaitForLSN"))
 		conn->session.sync_wait_cancelled = true;
-	if (conn->io.npending == 0 || p->notices_for == NULL || p->owner == NULL)
+	if (conn->io.npending == 0)
+	{
+		/* libpq's own complaints have no SQLSTATE */
+		if (PQresultErrorField(result, PG_DIAG_SQLSTATE) == NULL)
+			conn->io.surplus = ERRCODE_PROTOCOL_VIOLATION;
+		else if (plshard_error_is_fatal(result))
+			conn->io.surplus = plshard_result_sqlstate(result);
+		return;
+	}
+	if (p->notices_for == NULL || p->owner == NULL)
+		return;
+	if (conn->io.notices == NULL)
+		conn->io.notices_size = 0;
+	else if (conn->io.notices_size > NOTICES_LIMIT)
 		return;
 	notice = plshard_copy_notice(conn->context, result, p->notices_for);
 	if (notice == NULL)
 		return;
-	for (end = &conn->io.notices; *end; end = &(*end)->next)
-		;
-	*end = notice;
+	conn->io.notices_size += notice->size;
+	if (conn->io.notices == NULL)
+		conn->io.notices = notice;
+	else
+		conn->io.last_notice->next = notice;
+	conn->io.last_notice = notice;
 }
 
 /* Connections that were made together do not end together. */

@@ -37,6 +37,7 @@ release_pg(NodeConn *conn)
 	conn->io.pending_head = 0;
 	conn->io.unsent = false;
 	conn->io.notices = NULL;
+	conn->io.surplus = 0;
 	conn->session.statements = NULL;	/* went with the context, or will */
 	conn->session.nstatements = 0;
 	conn->session.last_found = NULL;
@@ -61,6 +62,12 @@ plshard_conn_set_lost(NodeConn *conn, int sqlstate, const char *message)
 	conn->io.state = CONN_LOST;
 	conn->io.sqlstate = sqlstate;
 	conn->io.message = copy;
+}
+
+void
+plshard_conn_violated(NodeConn *conn, const char *message)
+{
+	plshard_conn_set_lost(conn, ERRCODE_PROTOCOL_VIOLATION, message);
 }
 
 void

@@ -99,6 +99,9 @@ typedef struct ConnIo
 	int			copied_length;
 	bool		unsent;			/* libpq still holds bytes for the socket */
 	struct RemoteNotice *notices;	/* that have come, oldest first */
+	struct RemoteNotice *last_notice;
+	Size		notices_size;	/* in bytes; those beyond NOTICES_LIMIT are dropped */
+	int			surplus;		/* SQLSTATE of what came while nothing was awaited; or 0 */
 	Deadline	last_heard;
 	Deadline	connected_at;
 	uint32		incarnation;	/* counts the times that the socket was closed or lost */
@@ -172,6 +175,9 @@ typedef struct NodeConn
 	RemoteXact	xact;
 } NodeConn;
 
+/* Bytes of notices that are kept for a report. */
+#define NOTICES_LIMIT (4 * 1024 * 1024)
+
 #define PATH_UNKNOWN INT64CONST(0)
 #define PATH_BASE INT64CONST(-1)
 
@@ -200,6 +206,9 @@ extern void plshard_conn_close(NodeConn *conn);
 
 /* Marks a connection lost, with a message that is copied. */
 extern void plshard_conn_set_lost(NodeConn *conn, int sqlstate, const char *message);
+
+/* Lost since the node has sent what it may not: 08P01. */
+extern void plshard_conn_violated(NodeConn *conn, const char *message);
 
 /* Lost as libpq tells it. */
 extern void plshard_conn_lost_by_libpq(NodeConn *conn);

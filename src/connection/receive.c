@@ -10,6 +10,7 @@
 
 #include <sys/socket.h>
 
+#include "access/htup_details.h"
 #include "base/compat.h"
 #include "connection/receive.h"
 #include "connection/remote_error.h"
@@ -41,13 +42,65 @@ ignore_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 {
 }
 
-/* An error result whose connection ends with it. */
-static bool
-is_fatal(const PGresult *result)
+/* Lost with the node's last words. */
+static void
+end_by_node(NodeConn *conn, const PGresult *error)
 {
-	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const char *message = plshard_result_text(error, PG_DIAG_MESSAGE_PRIMARY);
 
-	return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+	plshard_conn_set_lost(conn, plshard_result_sqlstate(error),
+						  message ? message : "the node ended the session without a message");
+}
+
+/*
+ * What is wrong with a result as the answer to that command; NULL if nothing is.  An error
+ * without a SQLSTATE is libpq's: it has not understood the node, and may have missed
+ * what would end the wait.
+ */
+static const char *
+find_violation(const NodeConn *conn, const Pending *p, PGresult *result)
+{
+	ExecStatusType status = PQresultStatus(result);
+	bool		has_tag = PQcmdStatus(result)[0] != '\0';
+
+	if (status == PGRES_FATAL_ERROR)
+		return PQresultErrorField(result, PG_DIAG_SQLSTATE) ? NULL : plshard_connection_message(conn->io.pg);
+	if (status == PGRES_PIPELINE_ABORTED)
+		return NULL;
+	if ((status == PGRES_PIPELINE_SYNC) != (p->kind == PENDING_SYNC))
+		return p->kind == PENDING_SYNC ? "an answer to no command" : "the end of a batch before the answer to a command";
+	if (status == PGRES_PIPELINE_SYNC)
+		return NULL;
+	if (p->kind == PENDING_PREPARE)
+		return status != PGRES_COMMAND_OK || has_tag ? "an unexpected answer to Parse" : NULL;
+	if (p->kind == PENDING_XACT && status != PGRES_COMMAND_OK)
+		return "rows in answer to a transaction command";
+	if ((status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) && !has_tag)
+		return "an answer without a command tag";
+	if (PQnfields(result) > MaxTupleAttributeNumber)
+		return "rows of too many columns";
+	return NULL;
+}
+
+/*
+ * All is answered: there must be nothing left in libpq's buffer, which the next command
+ * would take for its answer.  libpq reports what it finds while it is idle as a notice.
+ */
+static void
+look_for_surplus(NodeConn *conn)
+{
+	if (!PQexitPipelineMode(conn->io.pg))
+	{
+		plshard_conn_lost_by_libpq(conn);
+		return;
+	}
+	(void) PQisBusy(conn->io.pg);
+	if (conn->io.surplus == ERRCODE_PROTOCOL_VIOLATION)
+		plshard_conn_violated(conn, "an answer to no command");
+	else if (conn->io.surplus)
+		plshard_conn_set_lost(conn, conn->io.surplus, "the node ended the session");
+	else if (!PQenterPipelineMode(conn->io.pg))
+		plshard_conn_lost_by_libpq(conn);
 }
 
 static void
@@ -98,6 +151,7 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 	{
 		Pending    *p = &conn->io.pending[conn->io.pending_head];
 		ExecStatusType status;
+		const char *violation;
 
 		if (p->row_mode && !p->row_mode_set)
 		{
@@ -138,12 +192,9 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 		status = PQresultStatus(conn->io.result);
 		report_notices(conn);
 
-		if (status == PGRES_FATAL_ERROR && is_fatal(conn->io.result))
+		if (status == PGRES_FATAL_ERROR && plshard_error_is_fatal(conn->io.result))
 		{
-			char	   *message = pstrdup(PQresultErrorField(conn->io.result, PG_DIAG_MESSAGE_PRIMARY));
-
-			plshard_conn_set_lost(conn, plshard_result_sqlstate(conn->io.result), message);
-			pfree(message);
+			end_by_node(conn, conn->io.result);
 			return;
 		}
 		if (PQstatus(conn->io.pg) == CONNECTION_BAD)
@@ -152,6 +203,12 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 			return;
 		}
 
+		violation = find_violation(conn, p, conn->io.result);
+		if (violation)
+		{
+			plshard_conn_violated(conn, violation);
+			return;
+		}
 		if (status == PGRES_FATAL_ERROR)
 			plshard_conn_forget_settings(conn);
 		if (p->kind == PENDING_SETUP)
@@ -191,7 +248,7 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 		else if (status == PGRES_COPY_OUT || status == PGRES_COPY_IN || status == PGRES_COPY_BOTH)
 		{
 			/* libpq would give this answer again and again */
-			plshard_conn_set_lost(conn, ERRCODE_PROTOCOL_VIOLATION, "unexpected COPY");
+			plshard_conn_violated(conn, "unexpected COPY");
 			return;
 		}
 		else
@@ -211,6 +268,8 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 	}
 	if (broken)
 		plshard_conn_lost_by_libpq(conn);
+	else if (conn->io.state == CONN_READY)
+		look_for_surplus(conn);
 }
 
 void

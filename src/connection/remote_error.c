@@ -11,14 +11,96 @@
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
+/* True where it begins with a SQLSTATE. */
+static bool
+is_sqlstate(const char *text)
+{
+	return strspn(text, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") >= 5;
+}
+
+/* The SQLSTATE of an error; 08P01 where it is that of success, of a warning or of no data. */
+static int
+error_sqlstate(const char *text)
+{
+	if (text[0] == '0' && text[1] >= '0' && text[1] <= '2')
+		return ERRCODE_PROTOCOL_VIOLATION;
+	return MAKE_SQLSTATE(text[0], text[1], text[2], text[3], text[4]);
+}
+
 int
 plshard_result_sqlstate(const PGresult *result)
 {
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
-	if (sqlstate == NULL || strlen(sqlstate) != 5)
+	if (sqlstate == NULL)
 		return ERRCODE_CONNECTION_FAILURE;
-	return MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3], sqlstate[4]);
+	return is_sqlstate(sqlstate) && sqlstate[5] == '\0' ? error_sqlstate(sqlstate) :
+		ERRCODE_PROTOCOL_VIOLATION;
+}
+
+bool
+plshard_error_is_fatal(const PGresult *result)
+{
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
+/* Where it does not fit, the length that whole characters of it have; else all of it. */
+static int
+length_of_text(const char *text)
+{
+	size_t		length = strnlen(text, REPORT_FIELD_LIMIT + 1);
+
+	return length <= REPORT_FIELD_LIMIT ? (int) length :
+		pg_mbcliplen(text, (int) length, REPORT_FIELD_LIMIT);
+}
+
+/* Bytes that are no characters here become question marks. */
+static void
+make_valid(char *text, int left)
+{
+	int			encoding = GetDatabaseEncoding();
+
+	if (pg_verify_mbstr(encoding, text, left, true))
+		return;
+	while (left > 0)
+	{
+		int			length = pg_encoding_verifymbchar(encoding, text, left);
+
+		if (length < 0)
+		{
+			*text = '?';
+			length = 1;
+		}
+		text += length;
+		left -= length;
+	}
+}
+
+/*
+ * What a server says, as text: it may be in no encoding, or in another one before the
+ * session's is set.
+ */
+static const char *
+as_text(const char *string)
+{
+	int			length = length_of_text(string);
+	char	   *copy;
+
+	if (string[length] == '\0' && pg_verify_mbstr(GetDatabaseEncoding(), string, length, true))
+		return string;
+	copy = pnstrdup(string, length);
+	make_valid(copy, length);
+	return copy;
+}
+
+const char *
+plshard_result_text(const PGresult *result, int field)
+{
+	const char *value = PQresultErrorField(result, field);
+
+	return value ? as_text(value) : NULL;
 }
 
 bool
@@ -55,16 +137,16 @@ plshard_remote_errcontext(const RemoteErrorContext *where)
 void
 plshard_report_result(int elevel, const PGresult *result, const RemoteErrorContext *where)
 {
-	const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-	const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
-	const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
-	const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
+	const char *primary = plshard_result_text(result, PG_DIAG_MESSAGE_PRIMARY);
+	const char *detail = plshard_result_text(result, PG_DIAG_MESSAGE_DETAIL);
+	const char *hint = plshard_result_text(result, PG_DIAG_MESSAGE_HINT);
+	const char *context = plshard_result_text(result, PG_DIAG_CONTEXT);
 	const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
-	const char *schema = PQresultErrorField(result, PG_DIAG_SCHEMA_NAME);
-	const char *table = PQresultErrorField(result, PG_DIAG_TABLE_NAME);
-	const char *column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME);
-	const char *datatype = PQresultErrorField(result, PG_DIAG_DATATYPE_NAME);
-	const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
+	const char *schema = plshard_result_text(result, PG_DIAG_SCHEMA_NAME);
+	const char *table = plshard_result_text(result, PG_DIAG_TABLE_NAME);
+	const char *column = plshard_result_text(result, PG_DIAG_COLUMN_NAME);
+	const char *datatype = plshard_result_text(result, PG_DIAG_DATATYPE_NAME);
+	const char *constraint = plshard_result_text(result, PG_DIAG_CONSTRAINT_NAME);
 	/* with a position: it is the function that we called, not one that it calls */
 	bool		lacks_function = where->is_call && position != NULL &&
 		plshard_result_sqlstate(result) == ERRCODE_UNDEFINED_FUNCTION;
@@ -81,7 +163,7 @@ plshard_report_result(int elevel, const PGresult *result, const RemoteErrorConte
 			 context ? errcontext("%s", context) : 0,
 			 errcontext("%s", where_line(where)),
 			 position && where->sql ? internalerrquery(where->sql) : 0,
-			 position && where->sql ? internalerrposition(atoi(position)) : 0,
+			 position && where->sql ? internalerrposition(Max(atoi(position), 0)) : 0,
 			 schema ? err_generic_string(PG_DIAG_SCHEMA_NAME, schema) : 0,
 			 table ? err_generic_string(PG_DIAG_TABLE_NAME, table) : 0,
 			 column ? err_generic_string(PG_DIAG_COLUMN_NAME, column) : 0,
@@ -89,16 +171,31 @@ plshard_report_result(int elevel, const PGresult *result, const RemoteErrorConte
 			 constraint ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, constraint) : 0));
 }
 
+/* The same as plshard_result_text, copied, and without an error where memory is short. */
 static char *
-copy_field(MemoryContext context, const PGresult *notice, int field)
+copy_field(MemoryContext context, const PGresult *notice, int field, Size *size)
 {
 	const char *value = PQresultErrorField(notice, field);
-	size_t		size = value ? strlen(value) + 1 : 0;
-	char	   *copy = value ? MemoryContextAllocExtended(context, size, MCXT_ALLOC_NO_OOM) : NULL;
+	int			length = value ? length_of_text(value) : 0;
+	char	   *copy = value ? MemoryContextAllocExtended(context, length + 1, MCXT_ALLOC_NO_OOM) : NULL;
 
 	if (copy)
-		memcpy(copy, value, size);
+	{
+		memcpy(copy, value, length);
+		copy[length] = '\0';
+		make_valid(copy, length);
+		*size += length + 1;
+	}
 	return copy;
+}
+
+/* A notice's SQLSTATE, which need not be that of an error. */
+static int
+notice_sqlstate(const char *sqlstate)
+{
+	return is_sqlstate(sqlstate) ?
+		MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3], sqlstate[4]) :
+		ERRCODE_WARNING;
 }
 
 RemoteNotice *
@@ -117,12 +214,13 @@ plshard_copy_notice(MemoryContext context, const PGresult *notice, const char *f
 	copy->elevel = strcmp(severity, "WARNING") == 0 ? WARNING :
 		strcmp(severity, "NOTICE") == 0 ? NOTICE :
 		strcmp(severity, "INFO") == 0 ? INFO : DEBUG1;
-	copy->sqlstate = plshard_result_sqlstate(notice);
+	copy->sqlstate = notice_sqlstate(sqlstate);
 	copy->function_name = function_name;
-	copy->message = copy_field(context, notice, PG_DIAG_MESSAGE_PRIMARY);
-	copy->detail = copy_field(context, notice, PG_DIAG_MESSAGE_DETAIL);
-	copy->hint = copy_field(context, notice, PG_DIAG_MESSAGE_HINT);
-	copy->context = copy_field(context, notice, PG_DIAG_CONTEXT);
+	copy->size = sizeof(RemoteNotice);
+	copy->message = copy_field(context, notice, PG_DIAG_MESSAGE_PRIMARY, &copy->size);
+	copy->detail = copy_field(context, notice, PG_DIAG_MESSAGE_DETAIL, &copy->size);
+	copy->hint = copy_field(context, notice, PG_DIAG_MESSAGE_HINT, &copy->size);
+	copy->context = copy_field(context, notice, PG_DIAG_CONTEXT, &copy->size);
 	return copy;
 }
 
@@ -187,36 +285,7 @@ plshard_connection_sqlstate(PGconn *conn)
 {
 	const char *code = conn ? find_sqlstate(PQerrorMessage(conn)) : NULL;
 
-	return code ? MAKE_SQLSTATE(code[0], code[1], code[2], code[3], code[4]) : 0;
-}
-
-/*
- * What a server with translated messages says before the session's encoding is
- * set may hold bytes that are no characters here: they become question marks.
- */
-static const char *
-as_text(const char *string)
-{
-	int			encoding = GetDatabaseEncoding();
-	int			left = strlen(string);
-	char	   *copy;
-
-	if (pg_verify_mbstr(encoding, string, left, true))
-		return string;
-	copy = pstrdup(string);
-	for (char *p = copy; left > 0;)
-	{
-		int			length = pg_encoding_verifymbchar(encoding, p, left);
-
-		if (length < 0)
-		{
-			*p = '?';
-			length = 1;
-		}
-		p += length;
-		left -= length;
-	}
-	return copy;
+	return code ? error_sqlstate(code) : 0;
 }
 
 /*

@@ -21,8 +21,22 @@ typedef struct RemoteErrorContext
 	bool		is_call;		/* "sql" calls a function that must be on the node */
 } RemoteErrorContext;
 
-/* The SQLSTATE of an error result as ereport encodes it; 08006 where there is none. */
+/*
+ * The SQLSTATE of an error result as ereport encodes it; 08006 where there is none, 08P01
+ * where it is not that of an error.
+ */
 extern int	plshard_result_sqlstate(const PGresult *result);
+
+/*
+ * A field of an error or notice as text: in the encoding of our database, and not longer
+ * than REPORT_FIELD_LIMIT.  NULL where there is none.  It may be palloc'd.
+ */
+extern const char *plshard_result_text(const PGresult *result, int field);
+
+#define REPORT_FIELD_LIMIT (1024 * 1024)
+
+/* An error result that ends its connection. */
+extern bool plshard_error_is_fatal(const PGresult *result);
 
 /* Whether it is that function of the node's server that has raised an error, or a warning. */
 extern bool plshard_error_is_from(const PGresult *error, const char *function);
@@ -46,6 +60,7 @@ typedef struct RemoteNotice
 	int			elevel;
 	int			sqlstate;
 	const char *function_name;	/* of the call it belongs to */
+	Size		size;			/* of it all, in bytes */
 	char	   *message;
 	char	   *detail;			/* or NULL, as those below */
 	char	   *hint;

@@ -46,6 +46,9 @@ static const char setup_sql[] =
 "pg_catalog.set_config('tcp_keepalives_count', '3', false), "
 "pg_catalog.set_config('tcp_user_timeout', '30000', false)";
 
+/* Bytes of a search_path: it is sent and kept with each of its uses. */
+#define MAX_PATH_LENGTH 16384
+
 /* The command that does it, palloc'd. */
 static char *
 setup_command(const NodeConn *conn)
@@ -122,10 +125,18 @@ plshard_conn_finish_setup(NodeConn *conn, const PGresult *result)
 {
 	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 || PQnfields(result) < 5)
 	{
-		plshard_conn_set_lost(conn, plshard_result_sqlstate(result),
-							  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) ?
-							  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) :
-							  "could not set up the session");
+		const char *message = plshard_result_text(result, PG_DIAG_MESSAGE_PRIMARY);
+
+		if (PQresultStatus(result) == PGRES_FATAL_ERROR)
+			plshard_conn_set_lost(conn, plshard_result_sqlstate(result),
+								  message ? message : "could not set up the session");
+		else
+			plshard_conn_violated(conn, "an unexpected answer to the set-up of the session");
+		return;
+	}
+	if (PQgetlength(result, 0, 0) > MAX_PATH_LENGTH)
+	{
+		plshard_conn_violated(conn, "the search_path is too long");
 		return;
 	}
 	conn->session.base_path = MemoryContextStrdup(conn->context, PQgetvalue(result, 0, 0));

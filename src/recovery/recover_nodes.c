@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "base/guard.h"
+#include "connection/remote_error.h"
 #include "recovery/recover_nodes.h"
 #include "utils/memutils.h"
 
@@ -243,7 +244,7 @@ char *
 plshard_recovery_reason(const RecoveryNode *node)
 {
 	const char *message = node->result ?
-		PQresultErrorField(node->result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+		plshard_result_text(node->result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
 
 	if (message != NULL)
 		return psprintf("Node \"%s\" reports: %s.", node->name, message);

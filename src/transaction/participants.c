@@ -46,7 +46,11 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 		case PGRES_COMMAND_OK:
 			/* in a failed transaction COMMIT and PREPARE answer ROLLBACK, no error */
 			if (pending->kind == PENDING_XACT && pending->number == PARTICIPANT_COMMAND)
+			{
 				p->answered = strcmp(PQcmdStatus(result), p->tag) == 0;
+				if (!p->answered && strcmp(PQcmdStatus(result), "ROLLBACK") != 0)
+					plshard_conn_violated(conn, "a wrong answer to a transaction command");
+			}
 			break;
 		case PGRES_PIPELINE_SYNC:
 			p->state = p->answered && p->error == NULL ? COMMAND_DONE : COMMAND_REFUSED;
