@@ -18,6 +18,12 @@
 /* A gid's text with ":" and the longest node id behind it must be a valid name. */
 #define MAX_GID_LENGTH (PLSHARD_PREPARED_NAME_SIZE - 1 - (int) strlen(":2147483647"))
 
+/*
+ * Node ids that can take part.  Sets of ids have a bit for each, and anything can be the
+ * name of a prepared transaction: a larger id must not cost memory.
+ */
+#define MAX_PARTICIPANT (1 << 20)
+
 /* Appends bytes in hexadecimal. */
 static void
 append_hex(StringInfo text, const uint8 *bytes, int n)
@@ -62,11 +68,11 @@ plshard_gid_text(const Gid *gid)
 	append_hex(&text, gid->front_id, sizeof(gid->front_id));
 	appendStringInfoChar(&text, '_');
 	append_participants(&text, gid->participants);
-	if (text.len > MAX_GID_LENGTH)
+	if (text.len > MAX_GID_LENGTH || bms_prev_member(gid->participants, -1) > MAX_PARTICIPANT)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("the transaction has written to too many nodes"),
-				 errdetail("The name of a distributed transaction has no room for nodes whose ids lie that far apart.")));
+				 errdetail("The name of a distributed transaction has no room for nodes whose ids lie that far apart, or are larger than %d.", MAX_PARTICIPANT)));
 	return text.data;
 }
 
@@ -146,13 +152,13 @@ take_participants(const char **text, Bitmapset **participants)
 	int32		first;
 
 	*participants = NULL;
-	if (!take_number(text, &first) || first <= 0 || !take(text, '.'))
+	if (!take_number(text, &first) || first <= 0 || first > MAX_PARTICIPANT || !take(text, '.'))
 		return false;
 	for (int64 id = first; **text != '\0'; id += 4, (*text)++)
 	{
 		int			digit = hex_digit(**text);
 
-		if (digit < 0 || id > PG_INT32_MAX - 4)
+		if (digit < 0)
 			return false;
 		for (int bit = 0; bit < 4; bit++)
 		{
@@ -160,7 +166,7 @@ take_participants(const char **text, Bitmapset **participants)
 				*participants = bms_add_member(*participants, (int) id + bit);
 		}
 	}
-	return *participants != NULL;
+	return *participants != NULL && bms_prev_member(*participants, -1) <= MAX_PARTICIPANT;
 }
 
 bool

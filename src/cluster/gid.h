@@ -37,11 +37,11 @@ typedef struct Gid
 
 /*
  * The gid's text, palloc'd.  Errors: 54000 if the participants' ids do not fit (they do
- * within any range of 100 ids).
+ * within any range of 100 ids up to 2^20).
  */
 extern char *plshard_gid_text(const Gid *gid);
 
-/* Parses a gid's text.  False if it is none; *gid is then undefined. */
+/* Parses a gid's text, whatever it is.  False if it is none; *gid is then undefined. */
 extern bool plshard_gid_parse(const char *text, Gid *gid);
 
 /*

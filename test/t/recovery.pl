@@ -345,4 +345,23 @@ recover($t);
 is($c->sql($rows, on => $_), '0', "no row is left on n$_") foreach @all;
 all_active();
 
+#
+# Anything can be the name of a prepared transaction: large node ids in it cost no memory
+#
+my @forged = map { sprintf 'plshard_%s_%032x_%08x_1_1_0_%016x_%d.1:%d', $d->{cluster_id}, 7000 + $_, 1, 1, 2147483647 - 4 * $_, 2147483647 - 4 * $_ } 1 .. 6;
+$c->sql("BEGIN; PREPARE TRANSACTION '$_'", on => 1) foreach @forged;
+SKIP:
+{
+	skip 'no /proc', 1 if !-e '/proc/self/status';
+	my $peak = $c->sql(<<'SQL');
+SELECT count(*) FROM plshard.recover('c');
+SELECT count(*) FROM plshard.in_doubt;
+SELECT substring(pg_read_file('/proc/self/status') FROM 'VmHWM:\s*(\d+) kB')
+SQL
+	$peak =~ s/.*\n//s;
+	cmp_ok($peak, '<', 200_000, 'kB of memory for names with large node ids');
+}
+is($c->sql('SELECT count(*) FROM pg_prepared_xacts', on => 1), '6', 'which are not ours, and stay');
+$c->sql("ROLLBACK PREPARED '$_'", on => 1) foreach @forged;
+
 done_testing();
