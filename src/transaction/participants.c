@@ -50,6 +50,7 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 				p->answered = strcmp(PQcmdStatus(result), p->tag) == 0;
 				if (!p->answered && strcmp(PQcmdStatus(result), "ROLLBACK") != 0)
 					plshard_conn_violated(conn, "a wrong answer to a transaction command");
+				p->probe_at = deadline_in(p->map->options.node_timeout);
 			}
 			break;
 		case PGRES_PIPELINE_SYNC:
@@ -60,6 +61,7 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 			{
 				conn->io.result = NULL;	/* ours now */
 				p->error = plshard_own_result(result);
+				p->probe_at = deadline_in(p->map->options.node_timeout);
 			}
 			break;
 		default:
@@ -91,6 +93,9 @@ check_participant(const Participants *participants, Participant *p)
 		if (deadline_passed(participants->deadline))
 			give_up(p, "the node did not answer in time");
 	}
+	else if (deadline_passed(p->probe_at) && (p->answered || p->error))
+		/* nothing that takes time comes between an answer and the end of its batch */
+		give_up(p, "the node has not ended its answer");
 	else if (deadline_passed(p->probe_at))
 	{
 		node = plshard_cluster_node_by_id(p->map, p->conn->key.node_id);

@@ -39,6 +39,9 @@ my $v = "SELECT nextval('value') AS v \\gset\n";
 my %how = (mend => \&settle, check => \&written, share => 1, only => qr/^(?:tag|the end|fatal: behind|ready: (?!missing)|columns: (?:a command|nothing|none|where)|rows: without)/);
 $h->attack(%how, name => 'a void write', sql => "$v SELECT put_s('$k1', :v)");
 $h->attack(%how, name => 'a write', sql => "$v BEGIN; SELECT set_s('$k1', :v) = :v; COMMIT");
+# a COMMIT is never cancelled, so what ends the wait is the node's silence
+$h->attack(%how, name => 'an answer without an end', only => qr/^$/, each => ['ready: missing'],
+	sql => "$v BEGIN; SELECT set_s('$k1', :v) = :v; COMMIT");
 
 # commands of administration, which run on no shard
 $h->attack(name => 'add_node', share => 1, only => qr/^fatal/,
