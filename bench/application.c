@@ -185,7 +185,7 @@ prepare(PGconn *conn, const char *name, const char *sql)
 	PQclear(result);
 }
 
-/* A client: says that it is ready, waits for the word, and writes how many calls a second it made. */
+/* A client: reports that it is ready, waits for the start, and writes how many calls a second it made. */
 static void
 client(const char *mode, double seconds, int keys, char **conninfos, int ready, int go, int done)
 {
