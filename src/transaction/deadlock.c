@@ -399,7 +399,7 @@ check_once(WaitGraph *graph, LockWait *wait, NodeConn *conn, Deadline limit, int
 		resolve_prepared(map, node, wait);
 	}
 
-	/* do we hold what others may wait for, elsewhere? */
+	/* does this session hold elsewhere what others may wait for? */
 	plshard_conn_each(collect_in_xact, &in_xact);
 	in_xact = list_delete_ptr(in_xact, conn);
 	plshard_graph_add_front(graph);

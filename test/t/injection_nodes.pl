@@ -40,6 +40,9 @@ foreach my $shape ([ 1, 'prepared', 'committed' ], [ 2, @all ], [ 3, @all ])
 			$c->node($node)->stop('immediate');
 			kill 'CONT', $pid;
 			my $told = PlshardInjection::told($session->result);
+			# a commit holds interrupts, and must release them
+			$session->sql("SET statement_timeout = '200ms'");
+			is($session->try('SELECT pg_sleep(20)')->{sqlstate}, '57014', "$name: the session can be cancelled");
 			# the answer, if it was waiting for it, comes when the node does
 			$session->quit;
 			bring_back($node, $replicas);
