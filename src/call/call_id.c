@@ -18,8 +18,8 @@
 #include "call/call_id.h"
 #include "catalog/pg_type_d.h"
 #include "cluster/node_schema.h"
-#include "connection/admin_connection.h"
 #include "connection/pipeline.h"
+#include "connection/remote_result.h"
 #include "connection/statements.h"
 #include "lib/stringinfo.h"
 #include "libpq/pqformat.h"
@@ -301,6 +301,7 @@ plshard_read_stored_result(const Execution *e, const Task *task)
 
 	if (PQntuples(fetched) == 0)
 		return NULL;
+	plshard_check_shape(fetched, task->conn->node_name, 1, 2, 0);
 	if (PQgetlength(fetched, 0, 0) != PG_SHA256_DIGEST_LENGTH ||
 		memcmp(PQgetvalue(fetched, 0, 0), call_id->arguments, PG_SHA256_DIGEST_LENGTH) != 0)
 		throw_other_arguments(call_id);

@@ -24,6 +24,7 @@
 #include "connection/health.h"
 #include "connection/node_settings.h"
 #include "connection/remote_error.h"
+#include "connection/remote_result.h"
 #include "miscadmin.h"
 #include "registry/eviction.h"
 #include "registry/registry.h"
@@ -621,8 +622,10 @@ epoch_of_node(const ClusterMap *map, int node)
 	PGresult   *result = plshard_admin_query(conn,
 											 psprintf("SELECT last_value FROM %s",
 														plshard_epoch_sequence(map)), 0, NULL);
-	int64		epoch = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+	int64		epoch;
 
+	plshard_check_shape(result, conn->node_name, 1, 1, 0);
+	epoch = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
 	plshard_admin_close(conn);
 	return epoch;
 }

@@ -9,40 +9,16 @@
 
 #include "base/settings.h"
 #include "cluster/conninfo.h"
+#include "connection/admin_connection.h"
 #include "connection/health.h"
 #include "connection/remote_error.h"
-#include "connection/admin_connection.h"
+#include "connection/remote_result.h"
+#include "connection/session_settings.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-
-/*
- * What the session of every connection is set to.  Values must be read back as they were
- * written, whatever the two servers default to; nothing may end a session that
- * waits for others; a lost front must be noticed soon, because its session may
- * hold locks.  Settings that a server does not know are left out.
- */
-static const char *const set_up =
-	"SET search_path = pg_catalog;"
-	"SET client_encoding = %s;"
-	"SELECT set_config(name, value, false) FROM (VALUES"
-	" ('DateStyle', 'ISO, YMD'), ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'),"
-	" ('extra_float_digits', '3'), ('bytea_output', 'hex'), ('lc_monetary', 'C'),"
-	" ('xmloption', 'content'), ('standard_conforming_strings', 'on'),"
-	" ('quote_all_identifiers', 'off'), ('row_security', 'off'),"
-	" ('client_min_messages', 'warning'),"
-	" ('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0'),"
-	" ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'),"
-	" ('client_connection_check_interval', '500ms'), ('tcp_keepalives_idle', '10'),"
-	" ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30000'),"
-	" ('default_transaction_isolation', 'read committed'),"
-	" ('default_transaction_read_only', 'off'), ('default_transaction_deferrable', 'off')"
-	") v(name, value)"
-	" WHERE lower(name) IN (SELECT lower(s.name) FROM pg_settings s);"
-	"SELECT set_config(name, 'on', false) FROM pg_settings"
-	" WHERE name = 'synchronous_commit' AND setting IN ('off', 'local')";
 
 /* Warnings of a node that go to the log, of each connection. */
 #define LOGGED_NOTICES 100
@@ -183,6 +159,23 @@ plshard_admin_send(AdminConnection *conn, const char *sql)
 	conn->queued = MemoryContextStrdup(conn->context, sql);
 }
 
+/*
+ * What gives the session its settings.  Each commit waits for the disk, whatever the
+ * server defaults to.
+ */
+static char *
+setup_command(const AdminConnection *conn)
+{
+	int			nsettings;
+
+	return psprintf("SELECT pg_catalog.set_config('client_encoding', %s, false), %s;"
+					"SELECT pg_catalog.set_config(name, 'on', false) FROM pg_catalog.pg_settings"
+					" WHERE name OPERATOR(pg_catalog.=) 'synchronous_commit'"
+					" AND setting OPERATOR(pg_catalog.=) ANY ('{off,local}')",
+					quote_literal_cstr(GetDatabaseEncodingName()),
+					plshard_session_settings(SESSION_FOR_ADMIN, PQserverVersion(conn->pg), &nsettings));
+}
+
 /* One step of connecting; true when it is done, and the set-up is sent. */
 static bool
 poll_connect(AdminConnection *conn)
@@ -207,8 +200,7 @@ poll_connect(AdminConnection *conn)
 	if (PQsetnonblocking(conn->pg, 1) != 0)
 		plshard_admin_lost(conn);
 	conn->state = ADMIN_SETTING_UP;
-	send_now(conn,
-			 psprintf(set_up, quote_literal_cstr(GetDatabaseEncodingName())), 0, NULL);
+	send_now(conn, setup_command(conn), 0, NULL);
 	return true;
 }
 
@@ -461,33 +453,4 @@ plshard_admin_query_all(AdminConnection **conns, int nconns, const char *sql,
 		plshard_admin_wait(conns, nconns);
 	}
 	pfree(done);
-}
-
-static void
-clear_result(void *arg)
-{
-	PQclear((PGresult *) arg);
-}
-
-PGresult *
-plshard_own_result(PGresult *result)
-{
-	MemoryContextCallback *callback;
-
-	if (result == NULL)
-		return NULL;
-	callback = MemoryContextAllocExtended(CurrentMemoryContext,
-										  sizeof(MemoryContextCallback),
-										  MCXT_ALLOC_NO_OOM);
-	if (callback == NULL)
-	{
-		PQclear(result);
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	}
-	callback->func = clear_result;
-	callback->arg = result;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
-	return result;
 }

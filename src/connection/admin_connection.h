@@ -110,7 +110,4 @@ extern void plshard_admin_check(AdminConnection *conn, const PGresult *result);
 /* Throws that the connection is lost (08006), with libpq's reason. */
 pg_noreturn extern void plshard_admin_lost(AdminConnection *conn);
 
-/* Makes a PGresult be cleared with the current memory context; returns it. */
-extern PGresult *plshard_own_result(PGresult *result);
-
 #endif							/* PLSHARD_ADMIN_CONNECTION_H */

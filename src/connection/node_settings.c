@@ -11,6 +11,7 @@
 #include "connection/node_settings.h"
 #include "connection/pipeline.h"
 #include "connection/session_key.h"
+#include "connection/session_settings.h"
 #include "connection/statements.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -57,6 +58,7 @@ send_local_settings(NodeConn *conn, int timeout, bool may_write, void *owner)
 {
 	bool		in_xact = plshard_xact_is_open(conn);
 	StringInfoData sql;
+	int			nsettings;
 
 	if (in_xact && conn->session.timezone == session_timezone && conn->session.date_order == DateOrder &&
 		conn->session.statement_timeout == timeout)
@@ -65,12 +67,10 @@ send_local_settings(NodeConn *conn, int timeout, bool may_write, void *owner)
 		plshard_conn_send_plain(conn, "SET LOCAL statement_timeout = DEFAULT", PENDING_SETTING,
 								owner, 0, false);
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT pg_catalog.set_config('datestyle', 'ISO, %s', true), "
-					 "pg_catalog.set_config('intervalstyle', 'postgres', true), "
-					 "pg_catalog.set_config('extra_float_digits', '3', true), "
-					 "pg_catalog.set_config('client_connection_check_interval', '500ms', true), "
+	appendStringInfo(&sql, "SELECT pg_catalog.set_config('datestyle', 'ISO, %s', true), %s, "
 					 "pg_catalog.set_config('timezone', %s, true)",
 					 plshard_date_order_name(DateOrder),
+					 plshard_session_settings(SESSION_POOLED, PQserverVersion(conn->io.pg), &nsettings),
 					 quote_literal_cstr(pg_get_timezone_name(session_timezone)));
 	if (timeout > 0)
 		appendStringInfo(&sql, ", pg_catalog.set_config('statement_timeout', '%d', true)", timeout);

@@ -11,7 +11,9 @@
 #include "connection/node_settings.h"
 #include "connection/pipeline.h"
 #include "connection/remote_error.h"
+#include "connection/remote_result.h"
 #include "connection/session_key.h"
+#include "connection/session_settings.h"
 #include "connection/setup.h"
 #include "connection/statements.h"
 #include "mb/pg_wchar.h"
@@ -19,43 +21,29 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-/*
- * What is asked and set on every session of ours, in one round trip.  The %s are: whether
- * the node has the cluster's objects (without them it has lost its data), and whether it is the
- * server that it was; the types of ConnSession.lock_types; the session's key; the order of day,
- * month and year.  Text travels as the same on both sides; nothing is written unless a
- * write says so; a session whose front has gone ends soon, also while it computes.
- */
-static const char setup_sql[] =
-"SELECT pg_catalog.current_setting('search_path'), "
-"%s, %s, %s, %s, "
-"pg_catalog.set_config('default_transaction_read_only', 'on', false), "
-"pg_catalog.set_config('default_transaction_isolation', 'read committed', false), "
-"pg_catalog.set_config('datestyle', 'ISO, %s', false), "
-"pg_catalog.set_config('intervalstyle', 'postgres', false), "
-"pg_catalog.set_config('extra_float_digits', '3', false), "
-"pg_catalog.set_config('bytea_output', 'hex', false), "
-"pg_catalog.set_config('lc_monetary', 'C', false), "
-"pg_catalog.set_config('array_nulls', 'on', false), "
-"pg_catalog.set_config('xmloption', 'content', false), "
-"pg_catalog.set_config('standard_conforming_strings', 'on', false), "
-"pg_catalog.set_config('client_min_messages', 'notice', false), "
-"pg_catalog.set_config('client_connection_check_interval', '500ms', false), "
-"pg_catalog.set_config('tcp_keepalives_idle', '10', false), "
-"pg_catalog.set_config('tcp_keepalives_interval', '5', false), "
-"pg_catalog.set_config('tcp_keepalives_count', '3', false), "
-"pg_catalog.set_config('tcp_user_timeout', '30000', false)";
+/* Columns of the answer to the set-up command; the settings follow. */
+enum
+{
+	SETUP_PATH,					/* the session's own search_path */
+	SETUP_HAS_SCHEMA,			/* the node has the cluster's objects; without them it has lost its data */
+	SETUP_SAME_SERVER,			/* the server is the one that it was; NULL where that is not known */
+	SETUP_LOCK_TYPES,			/* two columns, of ConnSession.lock_types; or NULL */
+	SETUP_SESSION_KEY = SETUP_LOCK_TYPES + 2,
+	SETUP_DATE_STYLE,
+	SETUP_SETTINGS
+};
 
 /* Bytes of a search_path: it is sent and kept with each of its uses. */
 #define MAX_PATH_LENGTH 16384
 
-/* The command that does it, palloc'd. */
+/* What is asked and set in a new session, in one round trip.  palloc'd. */
 static char *
 setup_command(const NodeConn *conn)
 {
 	const char *has_schema = "true";
 	const char *same_server = "true";
 	const char *types = "NULL, NULL";
+	int			nsettings;
 
 	if (conn->session.epoch_sequence != NULL)
 	{
@@ -67,8 +55,23 @@ setup_command(const NodeConn *conn)
 		types = psprintf("pg_catalog.to_regtype('plshard_node.shard_lock')::pg_catalog.oid, "
 						 "pg_catalog.to_regtype(%s)::pg_catalog.oid", sequence);
 	}
-	return psprintf(setup_sql, has_schema, same_server, types, plshard_session_key_sql(false),
-					plshard_date_order_name(DateOrder));
+	return psprintf("SELECT pg_catalog.current_setting('search_path'), %s, %s, %s, %s, "
+					"pg_catalog.set_config('datestyle', 'ISO, %s', false), %s",
+					has_schema, same_server, types, plshard_session_key_sql(false),
+					plshard_date_order_name(DateOrder),
+					plshard_session_settings(SESSION_FOR_CALLS, PQserverVersion(conn->io.pg), &nsettings));
+}
+
+/* Whether the answer has the columns above, and one for each setting. */
+static bool
+has_expected_shape(const NodeConn *conn, const PGresult *result)
+{
+	int			nsettings;
+
+	(void) plshard_session_settings(SESSION_FOR_CALLS, PQserverVersion(conn->io.pg), &nsettings);
+	return plshard_has_shape(result, 1, SETUP_SETTINGS + nsettings,
+							 NULLABLE(SETUP_SAME_SERVER) | NULLABLE(SETUP_LOCK_TYPES) |
+							 NULLABLE(SETUP_LOCK_TYPES + 1));
 }
 
 static void
@@ -123,7 +126,7 @@ plshard_conn_begin_setup(NodeConn *conn)
 void
 plshard_conn_finish_setup(NodeConn *conn, const PGresult *result)
 {
-	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 || PQnfields(result) < 5)
+	if (!has_expected_shape(conn, result))
 	{
 		const char *message = plshard_result_text(result, PG_DIAG_MESSAGE_PRIMARY);
 
@@ -134,16 +137,16 @@ plshard_conn_finish_setup(NodeConn *conn, const PGresult *result)
 			plshard_conn_violated(conn, "an unexpected answer to the set-up of the session");
 		return;
 	}
-	if (PQgetlength(result, 0, 0) > MAX_PATH_LENGTH)
+	if (PQgetlength(result, 0, SETUP_PATH) > MAX_PATH_LENGTH)
 	{
 		plshard_conn_violated(conn, "the search_path is too long");
 		return;
 	}
-	conn->session.base_path = MemoryContextStrdup(conn->context, PQgetvalue(result, 0, 0));
-	conn->session.has_schema = PQgetvalue(result, 0, 1)[0] == 't';
-	conn->session.other_server = PQgetvalue(result, 0, 2)[0] == 'f';	/* not where it is not known */
-	conn->session.lock_types[0] = atooid(PQgetvalue(result, 0, 3));
-	conn->session.lock_types[1] = atooid(PQgetvalue(result, 0, 4));
+	conn->session.base_path = MemoryContextStrdup(conn->context, PQgetvalue(result, 0, SETUP_PATH));
+	conn->session.has_schema = PQgetvalue(result, 0, SETUP_HAS_SCHEMA)[0] == 't';
+	conn->session.other_server = PQgetvalue(result, 0, SETUP_SAME_SERVER)[0] == 'f';	/* not where it is not known */
+	conn->session.lock_types[0] = atooid(PQgetvalue(result, 0, SETUP_LOCK_TYPES));
+	conn->session.lock_types[1] = atooid(PQgetvalue(result, 0, SETUP_LOCK_TYPES + 1));
 	plshard_conn_forget_settings(conn);
 	conn->session.path_shard = PATH_BASE;
 	conn->session.statement_timeout = 0;

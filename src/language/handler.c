@@ -12,6 +12,7 @@
 #include "call/one_shot.h"
 #include "commands/event_trigger.h"
 #include "commands/trigger.h"
+#include "connection/remote_result.h"
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "language/call.h"

@@ -16,6 +16,7 @@
 #include "cluster/conninfo.h"
 #include "cluster/node_schema.h"
 #include "connection/admin_connection.h"
+#include "connection/remote_result.h"
 #include "executor/spi.h"
 #include "maintenance/change_lock.h"
 #include "maintenance/cluster_admin.h"
@@ -246,6 +247,7 @@ inspect_node(const ClusterMap *map, int node)
 								   " FROM pg_catalog.pg_database d"
 								   " WHERE d.datname = pg_catalog.current_database()",
 								   0, NULL);
+	plshard_check_shape(result, map->nodes[node].name, 1, 10, NULLABLE(8));
 	if (atoi(PQgetvalue(result, 0, 0)) < MIN_NODE_VERSION)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

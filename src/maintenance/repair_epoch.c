@@ -18,6 +18,7 @@
 #include "base/guard.h"
 #include "cluster/locks.h"
 #include "cluster/node_schema.h"
+#include "connection/remote_result.h"
 #include "maintenance/repair_epoch.h"
 #include "utils/memutils.h"
 
@@ -61,7 +62,10 @@ raise_epoch(const ClusterMap *map, int destination_node, int64 seen_epoch, int64
 	plshard_admin_query_all(conns, n, psprintf("SELECT last_value FROM %s", sequence),
 						   EPOCH_TIMEOUT, results);
 	for (int i = 0; i < n; i++)
+	{
+		plshard_check_shape(results[i], conns[i]->node_name, 1, 1, 0);
 		epoch = Max(epoch, strtoi64(PQgetvalue(results[i], 0, 0), NULL, 10));
+	}
 	epoch++;
 
 	/* only upwards, also where two repairs meet */

@@ -24,6 +24,7 @@
 #include "cluster/locks.h"
 #include "cluster/node_schema.h"
 #include "cluster/recorded_ddl.h"
+#include "connection/remote_result.h"
 #include "lib/stringinfo.h"
 #include "maintenance/change_lock.h"
 #include "maintenance/repair_epoch.h"
@@ -130,10 +131,18 @@ unlock_and_retry(RepairJob *job, const char *meanwhile)
 	await(job, job->destination, meanwhile, lock_placements);
 }
 
+/* Raises 08P01 where the node that has answered returned other rows than were asked for. */
+static void
+check_shape(const RepairJob *job, const PGresult *result, int nrows, int ncolumns)
+{
+	plshard_check_shape(result, job->awaited->node_name, nrows, ncolumns, 0);
+}
+
 /* Takes a node's epoch into account. */
 static void
 note_epoch(RepairJob *job, const PGresult *result)
 {
+	check_shape(job, result, 1, 1);
 	job->seen_epoch = Max(job->seen_epoch, strtoi64(PQgetvalue(result, 0, 0), NULL, 10));
 }
 
@@ -212,6 +221,7 @@ path_command(const RepairJob *job)
 static void
 rebuild_schema(RepairJob *job, const PGresult *result)
 {
+	check_shape(job, result, 1, 1);
 	if (strcmp(PQgetvalue(result, 0, 0), "t") != 0)
 	{
 		if (++job->attempts < CLEAR_ATTEMPTS)
@@ -286,7 +296,8 @@ enum
 	REL_KIND,
 	REL_COLUMNS,				/* a column list for COPY; empty if none */
 	REL_SHAPE,					/* columns and types, to compare */
-	REL_POPULATED
+	REL_POPULATED,
+	REL_NCOLUMNS
 };
 
 /* All names are qualified in it, since search_path is pg_catalog. */
@@ -487,6 +498,8 @@ finish_destination(RepairJob *job, const PGresult *sequences)
 {
 	StringInfoData sql;
 
+	if (sequences != NULL)
+		check_shape(job, sequences, ANY_ROWS, 1);
 	initStringInfo(&sql);
 	for (int i = 0; sequences != NULL && i < PQntuples(sequences); i++)
 		appendStringInfo(&sql, "%s;\n", PQgetvalue(sequences, i, 0));
@@ -566,6 +579,7 @@ start_copying(RepairJob *job, const PGresult *result)
 static void
 prepare_tables(RepairJob *job, const PGresult *frame)
 {
+	check_shape(job, frame, 1, 2);
 	job->afterwards = PQgetvalue(frame, 0, 1);
 	/* pending deferred constraints would make ALTER TABLE fail */
 	await(job, job->destination,
@@ -577,6 +591,7 @@ prepare_tables(RepairJob *job, const PGresult *frame)
 static void
 compare(RepairJob *job, const PGresult *destination_relations)
 {
+	check_shape(job, destination_relations, ANY_ROWS, REL_NCOLUMNS);
 	job->destination_relations = destination_relations;
 	compare_relations(job);
 	await(job, job->destination, frame_query(job), prepare_tables);
@@ -585,6 +600,7 @@ compare(RepairJob *job, const PGresult *destination_relations)
 static void
 read_destination_relations(RepairJob *job, const PGresult *source_relations)
 {
+	check_shape(job, source_relations, ANY_ROWS, REL_NCOLUMNS);
 	job->source_relations = source_relations;
 	await(job, job->destination,
 		  psprintf("SET LOCAL search_path = pg_catalog; %s", relations_query(job)), compare);

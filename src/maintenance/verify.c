@@ -15,6 +15,7 @@
 #include "base/guard.h"
 #include "cluster/node_schema.h"
 #include "connection/admin_connection.h"
+#include "connection/remote_result.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -44,7 +45,8 @@ enum
 {
 	SUM_TABLE,
 	SUM_ROWS,
-	SUM_CHECKSUM
+	SUM_CHECKSUM,
+	SUM_NCOLUMNS
 };
 
 /* One node's share of the work. */
@@ -126,6 +128,8 @@ turn_reader(void *arg)
 		if (!answered)
 			return;
 		plshard_admin_check(reader->conn, result);
+		plshard_check_shape(result, reader->conn->node_name, ANY_ROWS,
+							reader->listing ? 3 : SUM_NCOLUMNS, 0);
 		if (reader->listing && PQntuples(result) > 0)
 		{
 			send_sums(reader, result);

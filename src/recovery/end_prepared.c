@@ -9,6 +9,7 @@
 #include "cluster/gid.h"
 #include "connection/pipeline.h"
 #include "connection/remote_error.h"
+#include "connection/remote_result.h"
 #include "recovery/end_prepared.h"
 #include "utils/builtins.h"
 
@@ -81,6 +82,7 @@ plshard_end_prepared(RecoveryNodes *nodes, RecoveryNode *node, const char *gid, 
 		*reason = plshard_recovery_reason(node);
 		return ENDED_FAILED;
 	}
+	plshard_check_shape(found, node->name, ANY_ROWS, 3, 0);
 	if (PQntuples(found) == 0)
 		return ENDED_NOTHING;
 	as_owner = PQgetvalue(found, 0, 2)[0] != 't';

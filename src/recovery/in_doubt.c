@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "connection/remote_result.h"
 #include "connection/session_key.h"
 #include "nodes/pg_list.h"
 #include "recovery/gid_lock.h"
@@ -53,6 +54,7 @@ plshard_prepared_parts(RecoveryNodes *nodes)
 
 		if (PQresultStatus(result) != PGRES_TUPLES_OK)
 			continue;
+		plshard_check_shape(result, nodes->list[i].name, ANY_ROWS, 4, 0);
 		for (int row = 0; row < PQntuples(result); row++)
 		{
 			PreparedPart *part = palloc0(sizeof(PreparedPart));
@@ -128,6 +130,7 @@ plshard_front_sessions(RecoveryNodes *nodes, FrontSessions *sessions)
 
 		if (PQresultStatus(result) != PGRES_TUPLES_OK)
 			continue;
+		plshard_check_shape(result, nodes->list[i].name, ANY_ROWS, 3, NULLABLE(2));
 		for (int row = 0; row < PQntuples(result); row++)
 		{
 			FrontSession *session = &sessions->list[sessions->n++];

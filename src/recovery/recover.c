@@ -101,7 +101,8 @@ failed_with(const RecoveryNode *node, int sqlstate)
 static bool
 returned(const RecoveryNode *node, int column, const char *value)
 {
-	return PQntuples(node->result) == 1 && strcmp(PQgetvalue(node->result, 0, column), value) == 0;
+	return PQntuples(node->result) == 1 && column < PQnfields(node->result) &&
+		strcmp(PQgetvalue(node->result, 0, column), value) == 0;
 }
 
 /* ---- deciding ---- */

@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "cluster/catalog_query.h"
+#include "connection/remote_result.h"
 #include "lib/stringinfo.h"
 #include "recovery/in_doubt.h"
 #include "recovery/recover.h"
@@ -105,7 +106,7 @@ read_batch(RecoveryNodes *nodes, RowSource *sources, int nsources)
 			continue;
 		if (node == NULL)
 			lines[i] = plshard_catalog_query(lines_of(&sources[i]), 0, NULL);
-		else if (PQresultStatus(node->result) == PGRES_TUPLES_OK && !PQgetisnull(node->result, 0, 0))
+		else if (plshard_has_shape(node->result, 1, 1, NULLABLE(0)) && !PQgetisnull(node->result, 0, 0))
 			lines[i] = PQgetvalue(node->result, 0, 0);
 	}
 	return lines;

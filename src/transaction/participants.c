@@ -6,11 +6,11 @@
  */
 #include "postgres.h"
 
-#include "connection/admin_connection.h"
 #include "connection/health.h"
 #include "connection/pipeline.h"
 #include "connection/pump.h"
 #include "connection/remote_error.h"
+#include "connection/remote_result.h"
 #include "miscadmin.h"
 #include "transaction/participants.h"
 #include "transaction/remote_xact.h"

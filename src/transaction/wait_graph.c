@@ -13,6 +13,7 @@
 #include "connection/connection.h"
 #include "connection/pipeline.h"
 #include "connection/pump.h"
+#include "connection/remote_result.h"
 #include "connection/session_key.h"
 #include "storage/lock.h"
 #include "transaction/wait_graph.h"
@@ -87,8 +88,9 @@ session_of(const PGresult *result, int row, int column, int32 server, int pid)
 
 /* Adds the edges that a node has returned. */
 static void
-take_edges(WaitGraph *graph, int place, const PGresult *result)
+take_edges(WaitGraph *graph, int place, const char *node_name, const PGresult *result)
 {
+	plshard_check_shape(result, node_name, ANY_ROWS, 9, NULLABLE(4) | NULLABLE(5) | NULLABLE(6) | NULLABLE(7) | NULLABLE(8));
 	for (int row = 0; row < PQntuples(result); row++)
 	{
 		Edge	   *edge = add_edge(graph);
@@ -116,9 +118,12 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 		case PGRES_TUPLES_OK:
 			asked->answered = true;
 			if (asked->sql == plshard_edges_sql)
-				take_edges(graph, asked - graph->nodes, result);
+				take_edges(graph, asked - graph->nodes, conn->node_name, result);
 			else
+			{
+				plshard_check_shape(result, conn->node_name, 1, 1, NULLABLE(0));
 				graph->cancelled |= PQgetvalue(result, 0, 0)[0] == 't';
+			}
 			break;
 		case PGRES_PIPELINE_SYNC:
 			asked->done = true;
