@@ -30,6 +30,10 @@
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+#if PG_VERSION_NUM >= 170000
+#include "storage/dsm_registry.h"
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
@@ -51,6 +55,11 @@
 #else
 #define PLSHARD_SOME_ROWS PGRES_SINGLE_TUPLE
 #define plshard_set_row_mode(conn) PQsetSingleRowMode(conn)
+#endif
+
+/* Shared memory by its name, made and initialized by the first process that asks; 15 and 16 lack it. */
+#if PG_VERSION_NUM >= 170000
+#define plshard_named_segment(name, size, init, found) GetNamedDSMSegment((name), (size), (init), (found))
 #endif
 
 /* A search_path that can later be compared with the current one. */

@@ -319,13 +319,18 @@ plshard_build_conninfo(const ClusterMap *map, int node, Oid userid, NodeConninfo
 	result->fingerprint = hash_combine(fingerprint(result), options->pooled);
 }
 
-void
-plshard_check_connection_security(PGconn *conn, const NodeConninfo *info)
+bool
+plshard_connection_is_secure(PGconn *conn, bool password_required)
 {
-	if (info->password_required && !PQconnectionUsedPassword(conn))
-		ereport(ERROR,
-				(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
-				 errmsg("password is required"),
-				 errdetail("A non-superuser cannot connect to a node that does not ask for a password."),
-				 errhint("Change the node's authentication method, or let a superuser set password_required to false.")));
+	return !password_required || PQconnectionUsedPassword(conn);
+}
+
+void
+plshard_refuse_connection(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
+			 errmsg("password is required"),
+			 errdetail("A non-superuser cannot connect to a node that does not ask for a password."),
+			 errhint("Change the node's authentication method, or let a superuser set password_required to false.")));
 }

@@ -7,6 +7,7 @@
 #ifndef PLSHARD_CONNINFO_H
 #define PLSHARD_CONNINFO_H
 
+#include "base/compat.h"
 #include "cluster/map.h"
 #include "libpq-fe.h"
 #include "miscadmin.h"
@@ -58,10 +59,13 @@ extern void plshard_build_conninfo(const ClusterMap *map, int node, Oid userid,
 								   NodeConninfo *result);
 
 /*
- * After the connection is up: errors 2F003 if a password was required and the
- * node did not ask for one.  The caller closes the connection on error.
+ * Whether a connection that is up may be used: where a password is required, the node must
+ * have asked for it.
  */
-extern void plshard_check_connection_security(PGconn *conn, const NodeConninfo *info);
+extern bool plshard_connection_is_secure(PGconn *conn, bool password_required);
+
+/* Raises the error for one that may not (2F003). */
+pg_noreturn extern void plshard_refuse_connection(void);
 
 /*
  * Checks that a conninfo of a cluster of that kind can be parsed, and has allowed

@@ -8,15 +8,14 @@
 #include "postgres.h"
 
 #include "base/settings.h"
-#include "cluster/conninfo.h"
 #include "connection/admin_connection.h"
+#include "connection/connect.h"
 #include "connection/health.h"
 #include "connection/remote_error.h"
 #include "connection/remote_result.h"
 #include "connection/session_settings.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -50,13 +49,7 @@ close_connection(void *arg)
 
 	PQclear(conn->result);
 	conn->result = NULL;
-	if (conn->pg != NULL)
-	{
-		plshard_wait_forget(conn->fd);
-		PQfinish(conn->pg);
-		conn->pg = NULL;
-		ReleaseExternalFD();
-	}
+	plshard_connect_end(&conn->pg, &conn->fd);
 }
 
 void
@@ -74,7 +67,7 @@ plshard_admin_lost(AdminConnection *conn)
 			 errdetail_internal("%s", plshard_connection_message(conn->pg))));
 }
 
-static void
+pg_noreturn static void
 not_connected(AdminConnection *conn)
 {
 	int			sqlstate = plshard_connection_sqlstate(conn->pg);
@@ -103,21 +96,7 @@ plshard_admin_start(const ClusterMap *map, int node)
 	callback->arg = conn;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
 
-	if (!AcquireExternalFD())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("could not connect to node \"%s\"", conn->node_name),
-				 errdetail("There are too many open files.")));
-	conn->pg = PQconnectStartParams(conn->conninfo->keywords,
-										 conn->conninfo->values, false);
-	if (conn->pg == NULL)
-	{
-		ReleaseExternalFD();
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	}
-	PQsetErrorVerbosity(conn->pg, PQERRORS_VERBOSE);
+	conn->pg = plshard_connect_start(conn->conninfo, conn->node_name);
 	PQsetNoticeReceiver(conn->pg, log_notice, conn);
 	if (PQstatus(conn->pg) == CONNECTION_BAD)
 		not_connected(conn);
@@ -183,22 +162,17 @@ poll_connect(AdminConnection *conn)
 	if (conn->ready == 0)
 		return false;
 	conn->ready = 0;
-	switch (PQconnectPoll(conn->pg))
+	switch (plshard_connect_step(conn->pg, conn->conninfo->password_required, &conn->events))
 	{
-		case PGRES_POLLING_OK:
+		case CONNECT_WAITS:
+			return false;
+		case CONNECT_UP:
 			break;
-		case PGRES_POLLING_READING:
-			conn->events = WL_SOCKET_READABLE;
-			return false;
-		case PGRES_POLLING_WRITING:
-			conn->events = WL_SOCKET_WRITEABLE;
-			return false;
-		default:
+		case CONNECT_INSECURE:
+			plshard_refuse_connection();
+		case CONNECT_FAILED:
 			not_connected(conn);
 	}
-	plshard_check_connection_security(conn->pg, conn->conninfo);
-	if (PQsetnonblocking(conn->pg, 1) != 0)
-		plshard_admin_lost(conn);
 	conn->state = ADMIN_SETTING_UP;
 	send_now(conn, setup_command(conn), 0, NULL);
 	return true;

@@ -13,9 +13,9 @@
 #include "cluster/conninfo.h"
 #include "cluster/node_schema.h"
 #include "common/pg_prng.h"
+#include "connection/connect.h"
 #include "connection/connection.h"
 #include "connection/remote_error.h"
-#include "storage/fd.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
@@ -183,23 +183,8 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	conn->io.last_heard = conn->io.connected_at = plshard_clock();
 	conn->lifetime_jitter = 0.8 + 0.2 * pg_prng_double(&pg_global_prng_state);
 
-	if (!AcquireExternalFD())
-	{
-		conn->io.state = CONN_CLOSED;
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("could not connect to node \"%s\": this session has too many open files and connections",
-						conn->node_name),
-				 errhint("Raise max_files_per_process on the front, or use fewer nodes in one session.")));
-	}
-	conn->io.pg = PQconnectStartParams(info.keywords, info.values, 0);
-	if (conn->io.pg == NULL)
-	{
-		ReleaseExternalFD();
-		plshard_conn_set_lost(conn, 0, "out of memory");
-		return;
-	}
-	PQsetErrorVerbosity(conn->io.pg, PQERRORS_VERBOSE);
+	conn->io.state = CONN_CLOSED;
+	conn->io.pg = plshard_connect_start(&info, conn->node_name);
 	PQsetNoticeReceiver(conn->io.pg, receive_notice, conn);
 	conn->io.state = CONN_CONNECTING;
 	conn->io.poll_events = WL_SOCKET_WRITEABLE;

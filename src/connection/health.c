@@ -10,11 +10,11 @@
 
 #include "base/compat.h"
 #include "base/wait.h"
-#include "cluster/conninfo.h"
+#include "connection/connect.h"
 #include "connection/health.h"
 #include "connection/remote_error.h"
+#include "connection/remote_result.h"
 #include "miscadmin.h"
-#include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
@@ -39,37 +39,75 @@ typedef struct HealthTable
 
 static HealthTable *table = NULL;
 
+static void
+init_table(void *memory)
+{
+	HealthTable *new = memory;
+
+	memset(new, 0, sizeof(HealthTable));
+	SpinLockInit(&new->mutex);
+}
+
+#ifdef plshard_named_segment
+
 static HealthTable *
 get_table(void)
 {
-	MemoryContext context = CurrentMemoryContext;
 	bool		found;
+
+	if (table == NULL)
+		table = plshard_named_segment("plshard health", sizeof(HealthTable), init_table, &found);
+	return table;
+}
+
+#else
+
+/*
+ * Finds or makes the table in shared memory; NULL where there is no room left for it.  That
+ * error alone is caught: ShmemInitStruct raises it when it holds nothing any more, so there is
+ * nothing to clean up but the error itself.
+ */
+static HealthTable *
+find_shared_table(bool *found)
+{
+	MemoryContext context = CurrentMemoryContext;
+	HealthTable *volatile shared = NULL;
+
+	PG_TRY();
+	{
+		shared = ShmemInitStruct("plshard health", sizeof(HealthTable), found);
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_OUT_OF_MEMORY)
+			PG_RE_THROW();
+		HOLD_INTERRUPTS();		/* as AddinShmemInitLock did: the error has reset that */
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return shared;
+}
+
+/* The table; this process's own where shared memory is full. */
+static HealthTable *
+get_table(void)
+{
+	bool		found = false;
 
 	if (table != NULL)
 		return table;
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	PG_TRY();
-	{
-		table = ShmemInitStruct("plshard health", sizeof(HealthTable), &found);
-	}
-	PG_CATCH();
-	{
-		/* no room left in shared memory: this session's own table will do */
-		HOLD_INTERRUPTS();		/* the error undid the lock's own */
-		MemoryContextSwitchTo(context);
-		FlushErrorState();
+	table = find_shared_table(&found);
+	if (table == NULL)
 		table = MemoryContextAlloc(TopMemoryContext, sizeof(HealthTable));
-		found = false;
-	}
-	PG_END_TRY();
 	if (!found)
-	{
-		memset(table, 0, sizeof(HealthTable));
-		SpinLockInit(&table->mutex);
-	}
+		init_table(table);
 	LWLockRelease(AddinShmemInitLock);
 	return table;
 }
+
+#endif
 
 /* The node's slot; a free one, or an old one in its place, if it has none.  Under the mutex. */
 static HealthSlot *
@@ -161,6 +199,7 @@ typedef struct Probe
 	int			node;
 	ProbeState	state;
 	PGconn	   *pg;
+	bool		password_required;
 	uint32		events;
 	Deadline	again;
 } Probe;
@@ -168,11 +207,9 @@ typedef struct Probe
 static void
 probe_close(Probe *probe)
 {
-	if (probe->pg == NULL)
-		return;
-	PQfinish(probe->pg);
-	probe->pg = NULL;
-	ReleaseExternalFD();
+	pgsocket	fd = PGINVALID_SOCKET;	/* waited for as a passing one only */
+
+	plshard_connect_end(&probe->pg, &fd);
 }
 
 static void
@@ -200,18 +237,8 @@ probe_start(Probe *probe, const ClusterMap *map, Oid userid)
 	NodeConninfo info;
 
 	plshard_build_conninfo(map, probe->node, userid, &info);
-	if (!AcquireExternalFD())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("could not probe node \"%s\": this session has too many open files and connections",
-						map->nodes[probe->node].name)));
-	probe->pg = PQconnectStartParams(info.keywords, info.values, 0);
-	if (probe->pg == NULL)
-	{
-		ReleaseExternalFD();
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	}
-	PQsetErrorVerbosity(probe->pg, PQERRORS_VERBOSE);
+	probe->pg = plshard_connect_start(&info, map->nodes[probe->node].name);
+	probe->password_required = info.password_required;
 	probe->state = PROBE_CONNECTING;
 	probe->events = WL_SOCKET_WRITEABLE;
 	if (PQstatus(probe->pg) == CONNECTION_BAD)
@@ -225,15 +252,11 @@ probe_advance(Probe *probe, bool pooled)
 
 	if (probe->state == PROBE_CONNECTING)
 	{
-		switch (PQconnectPoll(probe->pg))
+		switch (plshard_connect_step(probe->pg, probe->password_required, &probe->events))
 		{
-			case PGRES_POLLING_READING:
-				probe->events = WL_SOCKET_READABLE;
+			case CONNECT_WAITS:
 				return;
-			case PGRES_POLLING_WRITING:
-				probe->events = WL_SOCKET_WRITEABLE;
-				return;
-			case PGRES_POLLING_OK:
+			case CONNECT_UP:
 				if (pooled)
 					/* an answer can take as long as other sessions keep their connections */
 					probe->state = PROBE_ANSWERED;
@@ -245,7 +268,12 @@ probe_advance(Probe *probe, bool pooled)
 				else
 					probe->state = PROBE_FAILED;
 				return;
-			default:
+			case CONNECT_INSECURE:
+				/* nothing may be sent on it, but the server is there */
+				probe_close(probe);
+				probe->state = PROBE_ANSWERED;
+				return;
+			case CONNECT_FAILED:
 				probe_refused(probe);
 				return;
 		}
@@ -260,7 +288,7 @@ probe_advance(Probe *probe, bool pooled)
 	if (PQisBusy(probe->pg))
 		return;
 	result = PQgetResult(probe->pg);
-	probe->state = PQresultStatus(result) == PGRES_TUPLES_OK ? PROBE_ANSWERED : PROBE_FAILED;
+	probe->state = plshard_has_shape(result, 1, 1, 0) ? PROBE_ANSWERED : PROBE_FAILED;
 	PQclear(result);
 }
 

@@ -6,9 +6,9 @@
  */
 #include "postgres.h"
 
+#include "connection/connect.h"
 #include "connection/node_conn.h"
 #include "connection/remote_error.h"
-#include "storage/fd.h"
 #include "utils/memutils.h"
 
 /* Frees what libpq holds; the entry's own fields are left to the caller. */
@@ -25,14 +25,7 @@ release_pg(NodeConn *conn)
 		PQfreemem(conn->io.copied);
 		conn->io.copied = NULL;
 	}
-	if (conn->io.pg)
-	{
-		plshard_wait_forget(conn->io.fd);
-		conn->io.fd = PGINVALID_SOCKET;
-		PQfinish(conn->io.pg);
-		conn->io.pg = NULL;
-		ReleaseExternalFD();
-	}
+	plshard_connect_end(&conn->io.pg, &conn->io.fd);
 	conn->io.npending = 0;
 	conn->io.pending_head = 0;
 	conn->io.unsent = false;

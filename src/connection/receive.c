@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "base/compat.h"
+#include "connection/connect.h"
 #include "connection/receive.h"
 #include "connection/remote_error.h"
 #include "connection/setup.h"
@@ -277,18 +278,17 @@ plshard_conn_advance(NodeConn *conn, ResultHandler handler, void *arg)
 {
 	if (conn->io.state == CONN_CONNECTING && conn->io.poll_events != 0)
 	{
-		switch (PQconnectPoll(conn->io.pg))
+		switch (plshard_connect_step(conn->io.pg, conn->io.password_required, &conn->io.poll_events))
 		{
-			case PGRES_POLLING_READING:
-				conn->io.poll_events = WL_SOCKET_READABLE;
+			case CONNECT_WAITS:
 				return;
-			case PGRES_POLLING_WRITING:
-				conn->io.poll_events = WL_SOCKET_WRITEABLE;
-				return;
-			case PGRES_POLLING_OK:
+			case CONNECT_UP:
 				plshard_conn_begin_setup(conn);
 				return;
-			default:
+			case CONNECT_INSECURE:
+				plshard_conn_close(conn);
+				plshard_refuse_connection();
+			case CONNECT_FAILED:
 				plshard_conn_lost_by_libpq(conn);
 				return;
 		}

@@ -6,7 +6,6 @@
  */
 #include "postgres.h"
 
-#include "cluster/conninfo.h"
 #include "cluster/node_schema.h"
 #include "connection/node_settings.h"
 #include "connection/pipeline.h"
@@ -87,27 +86,13 @@ become_ready(NodeConn *conn)
 void
 plshard_conn_begin_setup(NodeConn *conn)
 {
-	NodeConninfo info = {0};
 	char	   *sql;
 
-	info.password_required = conn->io.password_required;
-	PG_TRY();
-	{
-		plshard_check_connection_security(conn->io.pg, &info);
-	}
-	PG_CATCH();
-	{
-		plshard_conn_close(conn);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-
-	if (PQsetnonblocking(conn->io.pg, 1) != 0 || !PQenterPipelineMode(conn->io.pg))
+	if (!PQenterPipelineMode(conn->io.pg))
 	{
 		plshard_conn_lost_by_libpq(conn);
 		return;
 	}
-	conn->io.poll_events = 0;
 	if (conn->session.pooled)
 	{
 		conn->session.has_schema = true;	/* only static clusters are */
