@@ -42,6 +42,7 @@ log_notice(void *arg, const PGresult *notice)
 							 message ? message : "notice without a message")));
 }
 
+/* Reset callback of the connection's memory context. */
 static void
 close_connection(void *arg)
 {
@@ -67,6 +68,7 @@ plshard_admin_lost(AdminConnection *conn)
 			 errdetail_internal("%s", plshard_connection_message(conn->pg))));
 }
 
+/* Raises that the connection could not be made, with libpq's reason. */
 pg_noreturn static void
 not_connected(AdminConnection *conn)
 {
@@ -106,6 +108,7 @@ plshard_admin_start(const ClusterMap *map, int node)
 	return conn;
 }
 
+/* Hands a statement to libpq; its result is polled for. */
 static void
 send_now(AdminConnection *conn, const char *sql, int nparams, const char *const *values)
 {

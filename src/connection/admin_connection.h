@@ -6,8 +6,8 @@
  * transaction, closed when the memory context it was opened in goes away
  * (so also on error).
  *
- * plshard_admin_open and plshard_admin_query wait.  Who works on several
- * nodes at once uses start, send and poll, and sleeps in plshard_admin_wait.
+ * plshard_admin_open and plshard_admin_query wait.  To work on several
+ * nodes at once, use start, send and poll, and sleep in plshard_admin_wait.
  *
  * Nothing is waited for from a node that is dead: one that has been silent for
  * the map's node_timeout is probed, again and again, and has to answer (08006).
@@ -26,7 +26,7 @@ typedef enum AdminState
 	ADMIN_SETTING_UP,
 	ADMIN_IDLE,
 	ADMIN_BUSY,				/* a query is under way */
-	ADMIN_COPYING				/* the caller drives COPY on conn himself */
+	ADMIN_COPYING				/* the caller drives COPY */
 } AdminState;
 
 typedef struct AdminConnection
@@ -71,7 +71,7 @@ extern void plshard_admin_close(AdminConnection *conn);
 extern PGresult *plshard_admin_query(AdminConnection *conn, const char *sql,
 									   int nparams, const char *const *values);
 
-/* The same, with a result that is looked at rather than thrown. */
+/* The same, but an error is returned as a result, not raised. */
 extern PGresult *plshard_admin_try(AdminConnection *conn, const char *sql,
 									 int nparams, const char *const *values);
 
@@ -92,8 +92,8 @@ extern void plshard_admin_send(AdminConnection *conn, const char *sql);
  * Goes on with connecting or the query under way, without waiting.  True when
  * nothing is under way any more: *result is then the last result, owned by the
  * current memory context, NULL if nothing was sent.  A COPY is handed over to
- * the caller with its first result; he says plshard_admin_copied when the
- * data has passed, and polls for the outcome.
+ * the caller with its first result: the caller moves the data, calls plshard_admin_copied
+ * at its end, and polls for the outcome.
  */
 extern bool plshard_admin_poll(AdminConnection *conn, PGresult **result);
 extern void plshard_admin_copied(AdminConnection *conn);
@@ -101,7 +101,7 @@ extern void plshard_admin_copied(AdminConnection *conn);
 /* Waits until poll can do something for one of the connections. */
 extern void plshard_admin_wait(AdminConnection **conns, int nconns);
 
-/* Who drives COPY himself calls it in each turn: poll does it for the others. */
+/* To be called in each turn of a COPY: otherwise poll does it. */
 extern void plshard_admin_check_silence(AdminConnection *conn);
 
 /* Throws the node's error that a result may be. */

@@ -1,7 +1,7 @@
 /*
  * connect.c
  *
- * libpq's handshake.  libpq allocates with malloc: who starts a connection ends it.
+ * libpq's handshake.  libpq allocates with malloc: the caller that starts a connection ends it.
  */
 #include "postgres.h"
 

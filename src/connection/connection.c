@@ -29,7 +29,7 @@ receive_notice(void *arg, const PGresult *result)
 	const Pending *p = &conn->io.pending[conn->io.pending_head];
 	RemoteNotice *notice;
 
-	/* a warning that tells of no harm to the node itself, but to what it has promised */
+	/* the node has committed, but did not wait for its standby server */
 	if (plshard_error_is_from(result, "SyncRepWaitForLSN"))
 		conn->session.sync_wait_cancelled = true;
 	if (conn->io.npending == 0)
@@ -58,7 +58,7 @@ receive_notice(void *arg, const PGresult *result)
 	conn->io.last_notice = notice;
 }
 
-/* Connections that were made together do not end together. */
+/* Whether its lifetime is over.  Connections that were made together do not end together. */
 static bool
 is_too_old(const NodeConn *conn, const ClusterMap *map)
 {
@@ -66,6 +66,7 @@ is_too_old(const NodeConn *conn, const ClusterMap *map)
 		(Deadline) (map->options.connection_lifetime * 1000000.0 * conn->lifetime_jitter);
 }
 
+/* For plshard_conn_each: closes an idle connection to a node that its cluster no longer has. */
 static void
 close_if_gone(NodeConn *conn, void *arg)
 {

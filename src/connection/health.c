@@ -33,12 +33,13 @@ typedef struct HealthTable
 {
 	slock_t		mutex;
 	volatile int ndead;			/* slots with a retry_at: mostly none, and then
-								 * nobody needs to look at them */
+								 * the slots need not be searched */
 	HealthSlot	slots[HEALTH_SLOTS];
 } HealthTable;
 
 static HealthTable *table = NULL;
 
+/* The table of a new piece of memory: no node is dead. */
 static void
 init_table(void *memory)
 {
@@ -204,6 +205,7 @@ typedef struct Probe
 	Deadline	again;
 } Probe;
 
+/* Ends the probe's connection, if it has one. */
 static void
 probe_close(Probe *probe)
 {
@@ -212,6 +214,7 @@ probe_close(Probe *probe)
 	plshard_connect_end(&probe->pg, &fd);
 }
 
+/* The connection has failed: whether that is an answer, or to be tried again. */
 static void
 probe_refused(Probe *probe)
 {
@@ -231,6 +234,7 @@ probe_refused(Probe *probe)
 		probe->state = PROBE_FAILED;
 }
 
+/* Begins to connect. */
 static void
 probe_start(Probe *probe, const ClusterMap *map, Oid userid)
 {
@@ -245,6 +249,7 @@ probe_start(Probe *probe, const ClusterMap *map, Oid userid)
 		probe_refused(probe);
 }
 
+/* Goes on after its socket has become ready. */
 static void
 probe_advance(Probe *probe, bool pooled)
 {
@@ -295,7 +300,7 @@ probe_advance(Probe *probe, bool pooled)
 /*
  * Probes nodes at once, until the first one is known and (where there are more)
  * one of the others has answered, at the longest until the deadline.  What has
- * come is looked at before the clock: a front that was stopped itself must not
+ * come is read before the clock is: a front that was stopped itself must not
  * take that for the node's silence.
  */
 static void

@@ -2,7 +2,7 @@
  * health.h
  *
  * Whether nodes answer: what all sessions of this front have seen lately, and
- * a fresh look where that must be known.
+ * a probe where that must be known.
  */
 #ifndef PLSHARD_HEALTH_H
 #define PLSHARD_HEALTH_H
@@ -15,11 +15,11 @@ extern bool plshard_node_looks_dead(const ClusterMap *map, int node);
 
 /*
  * To be called before a node that does not look dead is tried: if it did before,
- * it does again for the others, until somebody says what he has seen.
+ * it does again for other sessions, until a session reports what it has seen.
  */
 extern void plshard_node_try(const ClusterMap *map, int node);
 
-/* Says what a session has just seen. */
+/* Reports what this session has just seen. */
 extern void plshard_node_seen(const ClusterMap *map, int node, bool alive);
 
 /*

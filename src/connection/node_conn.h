@@ -32,8 +32,8 @@ struct PreparedStatement;
 typedef struct Pending
 {
 	PendingKind kind;
-	void	   *owner;			/* whose command it is; NULL: nobody waits for it */
-	int			number;			/* likewise */
+	void	   *owner;			/* the part that sent it and gets its results; NULL: they are dropped */
+	int			number;			/* the owner's */
 	bool		row_mode;		/* rows are to come a few at a time */
 	bool		row_mode_set;
 	bool		answered;		/* a result has come; NULL ends it */
@@ -70,7 +70,7 @@ typedef enum DefaultReadOnly
 	READ_ONLY_ON
 } DefaultReadOnly;
 
-/* The socket and what travels on it.  Written by pipeline.c and connection.c. */
+/* The socket and what travels on it. */
 typedef struct ConnIo
 {
 	ConnState	state;
@@ -111,7 +111,7 @@ typedef struct ConnIo
 typedef struct ConnSession
 {
 	bool		pooled;			/* the cluster's option: no state outlives a transaction */
-	int64		path_shard;		/* whose search_path is set; see PATH_ */
+	int64		path_shard;		/* the shard that search_path is set for; see PATH_ */
 	char	   *base_path;		/* the session's own search_path */
 	char	   *epoch_sequence; /* quoted: the cluster's, on the node; NULL of a static one */
 	bool		sync_wait_cancelled;	/* a commit did not wait for the node's standby server */
@@ -226,10 +226,10 @@ plshard_conn_forget_settings(NodeConn *conn)
 		conn->session.date_order = -1;
 }
 
-/* True where results are due that somebody waits for. */
+/* True where results are due that have an owner. */
 extern bool plshard_conn_awaited(const NodeConn *conn);
 
-/* True where the node has not given us yet a lock of ours that we wait for. */
+/* True where a lock of ours on the node is waited for and not granted yet. */
 extern bool plshard_conn_waits_for_lock(const NodeConn *conn);
 
 #endif							/* PLSHARD_NODE_CONN_H */

@@ -18,6 +18,7 @@
 #include "pgtime.h"
 #include "utils/builtins.h"
 
+/* Sends search_path, prepared where there is room for the statement. */
 static void
 send_path(NodeConn *conn, int64 shard_id, void *owner)
 {

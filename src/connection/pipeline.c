@@ -13,6 +13,7 @@
 #include "connection/statements.h"
 #include "utils/memutils.h"
 
+/* Shows a command to the user where plshard.log_remote_commands is on. */
 static void
 log_command(const NodeConn *conn, const char *sql)
 {
@@ -39,6 +40,7 @@ reserve_pending(NodeConn *conn, int n)
 	conn->io.pending_head = 0;
 }
 
+/* Adds the entry of a command that was sent; reserve_pending has made room. */
 static Pending *
 push_pending(NodeConn *conn, PendingKind kind, void *owner, int number, bool row_mode)
 {
@@ -113,6 +115,7 @@ prepare(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 	return statement;
 }
 
+/* Sends a statement in the protocol's unnamed prepared statement. */
 static void
 send_unnamed(NodeConn *conn, const char *sql, int nparams, const Oid *types,
 			 const RemoteParams *params, int result_format, PendingKind kind,

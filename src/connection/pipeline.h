@@ -22,7 +22,7 @@ extern void plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id
 									   int result_format, PendingKind kind,
 									   void *owner, int number, bool row_mode);
 
-/* False where a statement is prepared for just this shard and nobody wants to see its text. */
+/* False where a statement is prepared for just this shard and remote commands are not logged. */
 extern bool plshard_conn_needs_text(NodeConn *conn, uint64 id, int64 shard_id);
 
 /* Sends a statement as it is. */

@@ -1,8 +1,7 @@
 /*
  * pump.c
  *
- * Joins connections to the event loop: which sockets to wait for, and who goes
- * on when they are ready.
+ * Waits for the sockets of connections, and lets those go on that are ready.
  */
 #include "postgres.h"
 
@@ -35,7 +34,7 @@ plshard_pump(NodeConn **conns, int nconns, ResultHandler handler, void *arg, Dea
 		if (sockets[n].fd == PGINVALID_SOCKET)
 		{
 			plshard_conn_set_lost(conns[i], 0, "connection lost");
-			deadline = plshard_clock();	/* somebody must look at it */
+			deadline = plshard_clock();	/* the caller must see it at once */
 			continue;
 		}
 		conns[i]->io.fd = sockets[n].fd;

@@ -18,6 +18,7 @@
 #include "connection/setup.h"
 #include "connection/statements.h"
 
+/* Passes the notices on that have come, oldest first. */
 static void
 report_notices(NodeConn *conn)
 {
@@ -30,6 +31,7 @@ report_notices(NodeConn *conn)
 	}
 }
 
+/* Drops the oldest entry of the ring. */
 static void
 pop_pending(NodeConn *conn)
 {
@@ -38,6 +40,7 @@ pop_pending(NodeConn *conn)
 	conn->io.npending--;
 }
 
+/* A ResultHandler. */
 static void
 ignore_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 {
@@ -104,6 +107,7 @@ look_for_surplus(NodeConn *conn)
 		plshard_conn_lost_by_libpq(conn);
 }
 
+/* Frees the message of COPY that was handled last. */
 static void
 free_copied(NodeConn *conn)
 {
@@ -141,10 +145,11 @@ end_copy(NodeConn *conn)
 	return PQmakeEmptyPGresult(conn->io.pg, PGRES_PIPELINE_SYNC);
 }
 
+/* Takes in all results that have come, and gives them to the handler. */
 static void
 receive(NodeConn *conn, ResultHandler handler, void *arg)
 {
-	/* what a node said last may still be in libpq's buffer: read on */
+	/* where the connection is broken, the last messages may still be in libpq's buffer */
 	bool		broken = !PQconsumeInput(conn->io.pg);
 
 	conn->io.last_heard = plshard_clock();
@@ -325,7 +330,7 @@ plshard_conn_look(NodeConn *conn)
 		(recv(PQsocket(conn->io.pg), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
 		 (errno == EAGAIN || errno == EWOULDBLOCK)))
 		return;
-	/* its last words, then the end */
+	/* its last message, then the end of the stream */
 	plshard_conn_advance(conn, ignore_result, NULL);
 	plshard_conn_advance(conn, ignore_result, NULL);
 }

@@ -289,7 +289,7 @@ plshard_connection_sqlstate(PGconn *conn)
 }
 
 /*
- * libpq says "connection to server at "host", port n failed: reason".  The
+ * libpq's text is "connection to server at "host", port n failed: reason".  The
  * reason is what an application may see; the rest is the operator's.
  */
 char *

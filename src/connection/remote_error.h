@@ -50,10 +50,10 @@ extern bool plshard_error_is_from(const PGresult *error, const char *function);
 extern void plshard_report_result(int elevel, const PGresult *result,
 								  const RemoteErrorContext *where);
 
-/* For error context callbacks: adds the line that says where. */
+/* For error context callbacks: adds the line with function, shard and node. */
 extern void plshard_remote_errcontext(const RemoteErrorContext *where);
 
-/* What a node said without failing. */
+/* A notice or warning of a node. */
 typedef struct RemoteNotice
 {
 	struct RemoteNotice *next;

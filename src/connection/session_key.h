@@ -4,7 +4,7 @@
  * What names this session of this front on the nodes: each connection holds a
  * shared advisory lock with this two-part key for as long as it lives (a pooled one
  * in each of the caller's transactions), so that
- * anybody sees in pg_locks which sessions of a node belong to one session of a
+ * pg_locks shows which sessions of a node belong to one session of a
  * front, and whether that session is still there.  (The one-part keys of
  * locks.h cannot meet it.)
  */

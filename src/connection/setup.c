@@ -73,6 +73,7 @@ has_expected_shape(const NodeConn *conn, const PGresult *result)
 							 NULLABLE(SETUP_LOCK_TYPES + 1));
 }
 
+/* The session is set up, or a pooled one needs no set-up. */
 static void
 become_ready(NodeConn *conn)
 {

@@ -55,7 +55,7 @@ typedef enum RegistryCommand
 	COMMAND_DECIDE
 } RegistryCommand;
 
-/* What the worker shall do; travels in bgw_extra. */
+/* What the worker does; passed in bgw_extra. */
 typedef struct RegistryRequest
 {
 	RegistryCommand command;
@@ -73,7 +73,7 @@ StaticAssertDecl(sizeof(RegistryRequest) <= BGW_EXTRALEN,
 				 "a registry request must fit into bgw_extra");
 
 /*
- * What became of it; REGISTRY_FAILED without a message until the worker says more.
+ * The outcome; REGISTRY_FAILED without a message until the worker sets it.
  * The gid is here because bgw_extra has no room for it.
  */
 typedef struct RegistryAnswer
@@ -119,7 +119,7 @@ first_bigint(void)
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
-/* Locks the cluster, so that its changes happen one after the other; its epoch. */
+/* Locks the cluster, so that its changes happen one after the other; returns its epoch. */
 static int64
 lock_cluster(const RegistryRequest *request)
 {
@@ -133,6 +133,7 @@ lock_cluster(const RegistryRequest *request)
 	return first_bigint();
 }
 
+/* Sets the cluster's epoch and invalidates its maps. */
 static void
 set_epoch(const RegistryRequest *request, int64 epoch)
 {
@@ -141,10 +142,11 @@ set_epoch(const RegistryRequest *request, int64 epoch)
 
 	run(request, SPI_OK_UPDATE,
 		"UPDATE plshard.cluster SET epoch = $2 WHERE cluster_id = $1", 1, types, values);
-	/* said here too, in case the tables' triggers are disabled */
+	/* the tables' triggers do it, too, but may be disabled */
 	plshard_cluster_invalidate();
 }
 
+/* COMMAND_EVICT: no placement of the node stays active, and the epoch goes up. */
 static RegistryOutcome
 evict(const RegistryRequest *request, char **message)
 {
@@ -184,6 +186,7 @@ evict(const RegistryRequest *request, char **message)
 	return REGISTRY_DONE;
 }
 
+/* COMMAND_ACTIVATE: the placement becomes active, in a new epoch. */
 static RegistryOutcome
 activate(const RegistryRequest *request, char **message)
 {
@@ -212,6 +215,7 @@ activate(const RegistryRequest *request, char **message)
 	return REGISTRY_DONE;
 }
 
+/* COMMAND_ADVANCE: the epoch becomes at least the given one. */
 static RegistryOutcome
 advance(const RegistryRequest *request)
 {
@@ -221,6 +225,7 @@ advance(const RegistryRequest *request)
 }
 
 /*
+ * COMMAND_DECIDE: stores a decision where there is none, and returns the one that stands.
  * The cluster's row is locked as for evictions, so the insert never meets another
  * one that is under way, and what stands is seen.
  */
@@ -244,6 +249,7 @@ decide(const RegistryRequest *request, RegistryAnswer *answer)
 	return REGISTRY_DONE;
 }
 
+/* Copies a message to the answer, cut at a character. */
 static void
 set_message(RegistryAnswer *answer, const char *message)
 {
@@ -325,7 +331,7 @@ plshard_registry_main(Datum arg)
 	if (segment != NULL)
 		answer = dsm_segment_address(segment);
 	else if (request.command == COMMAND_DECIDE)
-		proc_exit(0);			/* the caller has gone, and the gid with him */
+		proc_exit(0);			/* the caller has gone, and the gid with it */
 
 	PG_TRY();
 	{
@@ -395,6 +401,7 @@ await_worker(BackgroundWorkerHandle *handle)
 	return true;
 }
 
+/* Starts the worker, waits for its end and returns the outcome, with a message where it is not DONE. */
 static RegistryOutcome
 ask_worker(const RegistryRequest *request, const RegistryAnswer *answer, char **message)
 {

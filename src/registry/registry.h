@@ -7,7 +7,7 @@
  *
  * All of them wait for the worker, interruptibly and bounded in time, so they
  * may throw (cancel, termination) and are not for COMMIT and ABORT callbacks.
- * A worker whose caller was cancelled still finishes its work.  After
+ * A worker still finishes its work when its caller was cancelled.  After
  * REGISTRY_DONE plshard_cluster_reload brings the new map.
  */
 #ifndef PLSHARD_REGISTRY_H
@@ -26,7 +26,7 @@ typedef enum RegistryOutcome
  * Makes every active placement of a node inactive and raises the epoch, in one
  * transaction; refused where the node holds the last active placement of some
  * shard (PROTOCOL rule 16).  *message (palloc'd, a text for errdetail; NULL when
- * REGISTRY_DONE) says why it was not done.
+ * REGISTRY_DONE) tells why it was not done.
  */
 extern RegistryOutcome plshard_registry_evict(const ClusterMap *map, int node, char **message);
 
@@ -39,14 +39,14 @@ extern RegistryOutcome plshard_registry_activate(const ClusterMap *map, int64 sh
 												 int64 new_epoch, char **message);
 
 /*
- * Writes down how a distributed transaction ends, if nobody has done so before
+ * Stores how a distributed transaction ends, unless that is stored already
  * (PROTOCOL rule 9): *stands is what holds from now on, also where it is not what
  * was asked for.  "gid" is the text of gid.h.
  */
 extern RegistryOutcome plshard_registry_decide(const ClusterMap *map, const char *gid,
 											   bool commit, bool *stands, char **message);
 
-/* What the registry says of a transaction by now; false where it says nothing. */
+/* How the registry lets a transaction end, as of now; false where that is not decided. */
 extern bool plshard_registry_decision(const ClusterMap *map, const char *gid, bool *commit);
 
 /*
