@@ -1,8 +1,8 @@
 /*
  * ast.h
  *
- * The syntax tree of a plshard function body.  The parser is pure: it knows
- * nothing of PostgreSQL's catalogs, and leaves SQL fragments (expressions,
+ * The syntax tree of a plshard function body.  The parser is pure: it does
+ * not use PostgreSQL's catalogs, and leaves SQL fragments (expressions,
  * types, statements) as spans of the source for the compiler to hand to
  * PostgreSQL's own parser.  All offsets are byte offsets into the source.
  */

@@ -112,7 +112,7 @@ body:
 	| body statement ';'
 	;
 
-/* To add a statement: a rule here, its keyword in scan.l, its hint below. */
+/* To add a statement: see doc/internals.md. */
 statement:
 	  cluster
 	| connect

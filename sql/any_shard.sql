@@ -46,7 +46,7 @@ CREATE FUNCTION spread(v int[]) RETURNS SETOF text STABLE LANGUAGE plshard AS $$
 SELECT count(*), count(DISTINCT split_part(y, ' ', 1)) AS places, sum(split_part(y, ' ', 2)::int)
 	FROM spread(ARRAY(SELECT generate_series(1, 200))) y;
 SELECT count(*) FROM spread('{}') y;
--- clusters of the registry want to be told, since keys decide where their rows are
+-- clusters of the registry need RUN ON, since keys decide where their rows are
 SELECT plshard.create_cluster('c');
 SELECT plshard.add_node('c', 'n1', :'node1');
 SELECT plshard.create_shards('c', 2, 1);

@@ -1,4 +1,4 @@
--- What is wrong with definitions and calls is said in one line, with the right
+-- What is wrong with definitions and calls is reported in one line, with the right
 -- SQLSTATE, and where it stands or what to do; the next call works.
 \getenv srcdir PG_ABS_SRCDIR
 \set cluster :srcdir '/test/include/cluster.psql'
@@ -547,7 +547,7 @@ SELECT * FROM plshard.explain_call('1 + 1');
 SELECT * FROM plshard.explain_call('no_such(''a'')');
 \echo :SQLSTATE
 
--- a distributed table's key says how its cluster's keys hash
+-- a distributed table's key decides how its cluster's keys hash
 CREATE TABLE orders (id int PRIMARY KEY, note text);
 SELECT plshard.distribute_table('orders', 'id', 'c');
 CREATE FUNCTION f(k numeric) RETURNS int LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON hash(k); $$;
@@ -558,7 +558,7 @@ DROP FUNCTION f;
 SELECT get('a');
 SELECT state, count(*) FROM plshard.placements WHERE cluster = 'c' GROUP BY state;
 
--- what a connection string may say: of all that libpq knows, where the database is and how to
+-- what a connection string may have: of all options of libpq, where the database is and how to
 -- reach it; as whom is for user mappings, and nothing reaches into the front's files or services
 SET client_min_messages = error;
 CREATE FUNCTION allowed(option text, ddl text) RETURNS bool LANGUAGE plpgsql AS $$

@@ -181,7 +181,7 @@ SELECT format('plshard_node."calls_%s"', cluster_id) AS calls, current_database(
 	plshard.shard_for('c', 'e') AS shard
 	FROM plshard.clusters WHERE cluster = 'c' \gset
 SELECT node FROM plshard.placements WHERE shard_id = :shard;
--- both replicas know the same; time passes here by changing what they know
+-- both replicas have stored the same; time passes here by changing what they have stored
 \c plshard_node4
 SELECT call_id, function, role = current_user AS own,
 	expires > now() + interval '59 min' AND expires <= now() + interval '1 h' AS in_an_hour

@@ -153,7 +153,7 @@ SELECT format('CREATE SERVER twin FOREIGN DATA WRAPPER plshard OPTIONS (cluster_
 :twin;
 \set SHOW_CONTEXT errors
 
--- the cluster's rows go with its server, whoever drops it
+-- the cluster's rows go with its server, however it is dropped
 SELECT format('CREATE USER MAPPING FOR PUBLIC SERVER admin OPTIONS (user %L)', current_user) \gexec
 ALTER SERVER admin RENAME TO administered;
 SELECT DISTINCT cluster FROM plshard.placements;

@@ -1,5 +1,5 @@
 -- What replicas return for a write is compared before it counts: which values are
--- the same, and what is said of those that are not.
+-- the same, and the error where they are not.
 \getenv srcdir PG_ABS_SRCDIR
 \set cluster :srcdir '/test/include/cluster.psql'
 \i :cluster
@@ -139,7 +139,7 @@ SELECT fill(10, 2, 1);
 CREATE FUNCTION rows_of() RETURNS bigint LANGUAGE plshard STABLE AS
 	$$ CLUSTER 'c'; RUN ON 0; SELECT count(*) FROM t; $$;
 SELECT rows_of();
--- a result that nobody reads is compared, too
+-- a result that is not read is compared, too
 CREATE FUNCTION ignored(a text, b text) RETURNS void LANGUAGE plshard AS
 	$$ CLUSTER 'c'; RUN ON 0; SELECT pick(a, b) AS x; $$;
 SELECT ignored('a', 'a');

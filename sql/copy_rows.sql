@@ -19,7 +19,7 @@ SELECT plshard.deploy('c', $$
 		'SELECT x::text, pg_typeof(x)::text, way() FROM generate_series(1, 2)';
 	CREATE FUNCTION back(x anyelement) RETURNS SETOF anyelement STABLE LANGUAGE sql AS 'SELECT x FROM generate_series(1, 2)';
 $$);
--- a cluster of one node, where it would be said which one has answered
+-- a cluster of one node, for output that would name the node that has answered
 SELECT plshard.create_cluster('one');
 SELECT plshard.add_node('one', 'n1', :'node1');
 SELECT plshard.create_shards('one', 1, 1);

@@ -1,4 +1,4 @@
--- Fronts and nodes of different encodings: characters arrive, or the error says which one
+-- Fronts and nodes of different encodings: characters arrive, or the error names the one that
 -- has none.  Three databases are each front and node of the others.
 \getenv srcdir PG_ABS_SRCDIR
 \set nodes :srcdir '/test/include/nodes.psql'

@@ -142,7 +142,7 @@ CREATE FUNCTION f(k text) RETURNS int STABLE LANGUAGE plshard AS $$ CLUSTER 'c';
 CREATE FUNCTION f(k text) RETURNS int LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON ALL; SELECT 1 AS n; REDUCE (n int) WITH x AS (DELETE FROM plshard.ddl RETURNING 1) SELECT count(*) FROM x; $$;
 CREATE FUNCTION f(k text) RETURNS int LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON ALL; SELECT 1 AS n; REDUCE (n int) SELECT n INTO g FROM result; $$;
 CREATE FUNCTION f(k text) RETURNS int LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON ALL; SELECT 1 AS n; REDUCE SELECT k::nosuchtype FROM result; $$;
--- (only the call knows the columns of that one)
+-- (only the call has the columns of that one)
 SELECT f('k');
 DROP FUNCTION f;
 
@@ -230,7 +230,7 @@ SELECT complain(1);
 SELECT put(1);
 SELECT put(-1);
 SELECT put(2);
--- all that an application may ask about an error
+-- all that an application may read of an error
 CREATE FUNCTION error_of(call text, OUT state text, OUT message text, OUT detail text, OUT hint text,
 	OUT schema_name text, OUT table_name text, OUT constraint_name text) LANGUAGE plpgsql AS $$
 BEGIN

@@ -46,7 +46,7 @@ SELECT count(*) FROM plshard.explain_call('clear()');
 SELECT count(*) FROM plshard.explain_call('call change(''a'', 1, NULL)');
 RESET plshard.log_remote_commands;
 
--- what is wrong with the call is said as the call would say it
+-- what is wrong with the call is reported as by the call itself
 SELECT * FROM plshard.explain_call('get(NULL)');
 SELECT * FROM plshard.explain_call('get()');
 SELECT * FROM plshard.explain_call('get(''a'',)');

@@ -176,7 +176,7 @@ SELECT placed('a');
 ALTER TABLE other_place RENAME TO place;
 SELECT placed('a');
 
--- the search_path at the call says what a name means
+-- the search_path at the call decides what a name means
 CREATE SCHEMA s1;
 CREATE SCHEMA s2;
 CREATE FUNCTION s1.low(text) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT -2147483648';

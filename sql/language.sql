@@ -289,7 +289,7 @@ $$;
 SELECT around(1, 2);
 SELECT remote_sql('around(1, 2)');
 
--- backslashes are no escapes, whatever the session says
+-- backslashes are no escapes, whatever the session's setting
 CREATE FUNCTION backslashes(a text) RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; LET b = 'l\'; RUN ON 0; SELECT a || b || '\' AS x; REDUCE SELECT x || '\' FROM result; $$;
 SET standard_conforming_strings = off;
 SET escape_string_warning = off;

@@ -61,7 +61,7 @@ DO LANGUAGE plshard $$ CLUSTER 'c'; RUN ON 0; SELECT speak(1); $$;
 RESET client_min_messages;
 
 --
--- Errors keep all that PostgreSQL says about them
+-- Errors keep all that PostgreSQL reports of them
 --
 CREATE FUNCTION complain(k int) RETURNS int LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON hash(k); $$;
 CREATE FUNCTION complain_read(k int) RETURNS int STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON hash(k); TARGET complain; $$;

@@ -1,4 +1,4 @@
--- What a superuser calls must not find what somebody has put first in the search_path, neither
+-- What a superuser calls must not find what another user has put first in the search_path, neither
 -- here nor on the nodes.
 \getenv srcdir PG_ABS_SRCDIR
 \set nodes :srcdir '/test/include/nodes.psql'

@@ -388,7 +388,7 @@ SELECT connect_count(:'node1');
 SELECT connect_to('no conninfo');
 SELECT connect_to('host=nowhere passfile=/geheim');
 CREATE FUNCTION f() RETURNS int LANGUAGE plshard AS $$ CONNECT 'host=nowhere service=x'; SELECT 1; $$;
--- who is no superuser gives a password, which the node asks for
+-- a user who is no superuser gives a password, which the node requires
 CREATE ROLE plshard_caller;
 SET ROLE plshard_caller;
 SELECT connect_literal();

@@ -179,7 +179,7 @@ COMMIT;
 -- a read cannot write
 CREATE FUNCTION sly(k int) RETURNS text STABLE LANGUAGE plshard AS $$ CLUSTER 'part'; RUN ON k; $$;
 SELECT sly(0);
--- nothing of ours is asked of the nodes: no locks, no epoch, their own search_path
+-- nothing of plshard's is used on the nodes: no locks, no epoch, their own search_path
 SET plshard.log_remote_commands = on;
 SET client_min_messages = notice;
 SELECT put(0, 'logged');
@@ -304,7 +304,7 @@ ALTER SERVER part OPTIONS (DROP disable_binary);
 \x
 
 --
--- Who connects
+-- The role that connects
 --
 GRANT USAGE ON FOREIGN SERVER part TO regress_plshard_static;
 SET ROLE regress_plshard_other;

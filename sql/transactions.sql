@@ -103,7 +103,7 @@ BEGIN
 	END LOOP;
 END $$;
 SELECT * FROM look('e');
--- an error that nobody catches undoes all of it
+-- an error that is not caught undoes all of it
 DO $$
 BEGIN
 	PERFORM put('f1', 1);

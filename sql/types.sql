@@ -294,7 +294,7 @@ SELECT plshard.deploy('c', 'ALTER TABLE t ALTER v TYPE bigint');
 SELECT v_int(), v_text(), v_sum(), v_any(), v_write();
 SELECT plshard.deploy('c', 'ALTER TABLE t ALTER v TYPE numeric(5,1)');
 SELECT v_int(), v_text(), v_sum(), v_any(), v_write();
--- values travelled in binary until now, which a type of the node's own does not: the next call knows
+-- values travelled in binary until now, which a type of the node's own does not: the next call asks for text
 SELECT plshard.deploy('c', 'ALTER TABLE t ALTER v TYPE real; CREATE TYPE digit AS ENUM (''1'', ''2'')');
 SELECT v_int(), v_text(), v_sum(), v_any(), v_write();
 CREATE FUNCTION v_real() RETURNS real STABLE LANGUAGE plshard AS $$ CLUSTER 'c'; RUN ON 0; SELECT v FROM t; $$;

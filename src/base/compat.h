@@ -120,8 +120,8 @@ object_ownercheck(Oid classid, Oid objectid, Oid roleid)
 #endif
 
 /*
- * Minor releases of 2026 and later have a function that tells which libpq options a
- * server-side proxy may set.  Weak, since the server may be older than the one that the
+ * Minor releases of 2026 and later have a function that returns whether a
+ * server-side proxy may set a libpq option.  Weak, since the server may be older than the one that the
  * module was built with.
  */
 #ifdef __ELF__

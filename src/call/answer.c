@@ -259,7 +259,7 @@ plan_is_stale(StepKind step, const Pending *pending, const PGresult *error, int 
 		return false;
 	return sqlstate == ERRCODE_UNDEFINED_PSTATEMENT ||
 		(sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED && plshard_error_is_from(error, "RevalidateCachedQuery")) ||
-		/* a type in it was dropped: nothing else tells its plans */
+		/* a type in it was dropped: that invalidates no plan */
 		(sqlstate == ERRCODE_INTERNAL_ERROR && message &&
 		 strncmp(message, "cache lookup failed", 19) == 0);
 }
@@ -292,7 +292,7 @@ step_failed(Execution *e, Task *task, const Pending *pending, PGresult *error)
 	int			sqlstate = plshard_result_sqlstate(error);
 
 	if (task->state != TASK_SENT)
-		return;					/* only the first error tells something */
+		return;					/* the errors behind the first are only its consequences */
 	task->state = failed_state(step, error, sqlstate);
 	if (task->state != TASK_ERROR && task->state != TASK_OUT_OF_IDS)
 		return;

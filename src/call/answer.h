@@ -11,7 +11,7 @@
 
 /*
  * Takes in a result of a task, which is the owner of "pending"; "arg" is the Execution.  The
- * task's state tells how it has ended once its Sync has come.  Errors: whatever the sink
+ * task's state is how it has ended, once its Sync has come.  Errors: whatever the sink
  * throws; 0A000 where a node answers with what no call does.
  */
 extern void plshard_take_answer(NodeConn *conn, Pending *pending, PGresult *result, void *arg);

@@ -32,7 +32,7 @@ extern void plshard_call_id_subxact_event(SubXactEvent event);
 
 /*
  * The current transaction calls a function under an id.  Errors: 22023 where it has called it
- * with other arguments under this id: they may lead to another shard, which knows nothing of
+ * with other arguments under this id: they may lead to another shard, which has nothing of
  * the first call.
  */
 extern void plshard_note_call_id(const CallId *call_id);
@@ -46,7 +46,7 @@ extern void plshard_add_field(StringInfo bytes, const char *data, int length);
  */
 extern void plshard_send_result_lookup(const Execution *e, Task *task);
 
-/* STEP_FETCH, in place of a call whose result is stored: asks for it. */
+/* STEP_FETCH, in place of a call whose result is stored: queries it. */
 extern void plshard_send_result_fetch(const Execution *e, Task *task);
 
 /* STEP_STORE, behind a call: stores its result, and removes some that have expired. */

@@ -94,7 +94,7 @@ end_by(Execution *e, void (*way) (AtomicCommit *commit))
 	RESUME_INTERRUPTS();
 }
 
-/* Whether the second replica has prepared, as far as its answers tell. */
+/* Whether the second replica has prepared, as far as its answers show. */
 static CommandState
 batch_state(const Task *task)
 {

@@ -13,7 +13,7 @@
 
 #include "call/execution.h"
 
-/* Whether a write is sent so, where request->one_shot tells that it is all of the caller's transaction. */
+/* Whether a write is sent so: request->one_shot is set where it is all of the caller's transaction. */
 extern bool plshard_early_applies(const Execution *e);
 
 /*

@@ -140,7 +140,7 @@ plshard_writes_alone(const Execution *e, const NodeConn *conn)
 }
 
 /*
- * True where what is sent commits without being asked: if the connection is lost
+ * True where what is sent commits without a COMMIT of the caller: if the connection is lost
  * then, it is unknown whether it did.
  */
 static inline bool

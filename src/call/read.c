@@ -212,7 +212,7 @@ finish_lost(Execution *e, Task *task)
 	note_failure(e, task);
 	if (task->nrows > 0)
 	{
-		/* its rows cannot be told from those of others */
+		/* its rows cannot be separated from those of others */
 		if (e->expired)
 			plshard_throw_timeout(e);
 		return READ_RESTART;

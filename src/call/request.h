@@ -36,7 +36,7 @@ typedef struct RemoteQuery
 	bool		returns_text;	/* whose characters may have to be converted */
 	bool		returns_varlena;	/* of any length */
 	bool		is_procedure;	/* CALL: it could commit, were it not in a transaction block */
-	int			node_values;	/* that it uses itself, see node_values.h */
+	int			node_values;	/* that it uses itself: NODE_VALUE_... bits (node_schema.h) */
 	const ParamPosition *positions;	/* of the parameters in the text, in order; NULL: COPY
 										 * cannot return its rows (see copy_rows.h) */
 	int			npositions;

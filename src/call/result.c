@@ -220,7 +220,7 @@ open_columns(RowDecoder *decoder, RemoteQuery *query, const PGresult *result, co
 
 /*
  * Checks the columns of one target's result.  The first one's map serves all, since
- * a row does not tell its target.  Notes in which format to ask for the next.
+ * a row does not show its target.  Notes in which format to ask for the next.
  */
 static void
 check_columns(RowSink *sink, const PGresult *result, bool *described, int **map)

@@ -125,8 +125,8 @@ extern bool plshard_open_column(ColumnDecoder *decoder, const PGresult *result, 
 
 /*
  * True where reading a binary value of the column can throw though the node has sent
- * it: for a domain, a typmod, another server's idea of a type.  *characters tells
- * whether that holds only where the node has our encoding.
+ * it: for a domain, a typmod, another server's definition of a type.  *characters is
+ * set where that holds only if the node has the front's encoding.
  */
 extern bool plshard_decoding_can_fail(const ColumnDecoder *decoder, bool *characters);
 

@@ -36,7 +36,7 @@
 /* How often a write is started anew before that is an error. */
 #define MAX_RESTARTS 20
 
-/* Milliseconds that a running repair gets to tell the registry what it has told the nodes. */
+/* Milliseconds that a running repair gets to write the nodes' epoch in the registry. */
 #define EPOCH_PATIENCE 1000
 #define EPOCH_POLL 20
 
@@ -390,7 +390,7 @@ deliver_results(Execution *e)
 
 /*
  * Commits a call whose second replica has prepared, where all is well: true.  Else nothing
- * is prepared any more, and it is finished as other writes are; but *restart tells that
+ * is prepared any more, and it is finished as other writes are; but *restart means that
  * it has to start anew, though all its tasks are done.
  */
 static bool
@@ -631,9 +631,9 @@ epoch_of_node(const ClusterMap *map, int node)
 }
 
 /*
- * A map with which a write can go on after a node has called ours outdated.  A
- * repair that is under way tells the registry right after the nodes.  One that
- * died in between never will: then the registry's epoch is raised to the node's.
+ * A map with which a write can go on after a node has refused an outdated one.  A
+ * repair that is under way raises the registry's epoch right after the nodes'.  One that
+ * died in between never does: then it is raised here.
  */
 static ClusterMap *
 newer_map(const Execution *e)
@@ -695,7 +695,7 @@ make_tasks(Execution *e, const CallRequest *request)
 	}
 }
 
-/* Whether the call's only node can commit with it, so far as the front knows. */
+/* Whether the call's only node can commit with it, so far as the front can decide that. */
 static bool
 one_shot_applies(const Execution *e)
 {

@@ -29,7 +29,7 @@
 
 /*
  * Many keys in one transaction take the whole shard, since the lock table is finite:
- * first only if it is free, as two that share a shard and both want all of it are a
+ * first only if it is free, as two that share a shard and both lock all of it are a
  * deadlock; in the end in any case.
  */
 #define MANY_KEY_LOCKS 100
@@ -38,7 +38,7 @@
 /*
  * Where a shard has a single active placement, nothing needs to order the writers of
  * a key: the node's own row locks do.  They still exclude a writer that locks the whole shard.
- * Writers that know of another number of placements never meet them: see
+ * Writers with maps of another number of placements never meet them: see
  * doc/internals.md.
  */
 typedef enum LockMode
@@ -136,7 +136,7 @@ wait_for_locks(const Execution *e, Task *task, LockMode mode, int64 shard_id,
 
 	send_statement(task, QUERY_WAIT_LOCK + mode, shard_id, lock_sql[mode].wait,
 				   lock_sql[mode].nparams, numbers, PENDING_LOCK_WAIT);
-	plshard_conn_send_flush(task->conn);	/* its answer tells what the task waits for */
+	plshard_conn_send_flush(task->conn);	/* its answer shows what the task waits for */
 	send_statement(task, QUERY_EPOCH, shard_id, psprintf("SELECT %s", epoch_check(task->conn, 1)),
 				   1, epoch, PENDING_LOCK);
 }

@@ -3,8 +3,8 @@
  *
  * The map of a cluster: nodes, shards and placements, and look-ups in it.
  *
- * A map is made by a provider and never changes afterwards; cluster.h says how a
- * caller gets one, and how long it lives.
+ * A map is made by a provider, and its content never changes afterwards (only "valid"
+ * does); see cluster.h for how a caller gets one, and how long it lives.
  */
 #ifndef PLSHARD_MAP_H
 #define PLSHARD_MAP_H
@@ -95,7 +95,7 @@ typedef struct ClusterMap
 	bool		has_node_schema;	/* its nodes have schema plshard_node (node_schema.h) */
 	bool		has_shard_schemas;	/* each shard is a schema on its nodes */
 	bool		has_locks;		/* writes lock their shards and keys (locks.h) */
-	bool		has_epoch;		/* its nodes know the epoch, and refuse writes by an older map */
+	bool		has_epoch;		/* its nodes have the epoch, and refuse writes by an older map */
 	bool		can_evict;		/* a dead node's placements can be made inactive */
 	bool		runs_anywhere;	/* a function without RUN ON runs on any shard, as in PL/Proxy */
 

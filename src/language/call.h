@@ -21,7 +21,7 @@ extern void plshard_begin_call(PlshardCall *call, PlshardFunction *function,
 extern void plshard_end_call(PlshardCall *call);
 
 /*
- * Evaluates LETs, destination and keys, looks up the cluster's map and finds the
+ * Evaluates LETs, destination clause and keys, looks up the cluster's map and finds the
  * targets; encodes the parameters.  Throws what expressions throw, 22004 for a
  * NULL key or destination, 55000 for a cluster without shards, and as
  * plshard_cluster_find, plshard_cluster_map, plshard_connect_map,

@@ -34,7 +34,7 @@ extern void plshard_begin_compile(Compiler *c, const char *source, const char *n
 /* Frees what does not stay; "caller" is the current memory context again. */
 extern void plshard_end_compile(Compiler *c, MemoryContext caller);
 
-/* Gives errors that know nothing of the body a position in it. */
+/* Gives errors that are raised without a position one in the body. */
 typedef struct PositionErrors
 {
 	ErrorContextCallback callback;

@@ -221,8 +221,8 @@ typedef struct PlshardCall
 	ClusterMap *map;
 	int			ntargets;
 	CallTarget *targets;
-	RemoteParams remote_params; /* of all targets, unless they have parts of arrays */
-	struct SplitCall *split;	/* the arrays of which they have parts; or NULL */
+	RemoteParams remote_params; /* of all targets, unless they have slices of arrays */
+	struct SplitCall *split;	/* the arrays of which they have slices; or NULL */
 	bool		by_copy;		/* COPY may return the rows: parameters are text */
 } PlshardCall;
 

@@ -17,7 +17,7 @@
 #include "parser/scanner.h"
 #include "tcop/utility.h"
 
-/* The core scanner's token of an identifier: the grammar's first, as PL/pgSQL knows too. */
+/* The core scanner's token of an identifier: the grammar's first, as in PL/pgSQL. */
 #define TOKEN_IDENTIFIER 258
 
 /* What each replica would compute for itself, and what does it instead. */
@@ -192,7 +192,7 @@ lint_expression(Node *node, void *arg)
 		if (keyword != NULL)
 			report_value(lint, find_value(keyword, true), function->location);
 	}
-	/* what the walker does not know */
+	/* what PostgreSQL's walker does not handle */
 	else if (IsA(node, ReturnStmt))
 		return lint_expression(((ReturnStmt *) node)->returnval, arg);
 	else if (IsA(node, CallStmt))

@@ -26,15 +26,15 @@ typedef struct Assignment
 	int			element;
 } Assignment;
 
-/* What goes to one shard. */
-typedef struct ShardPart
+/* The elements that go to one shard. */
+typedef struct ShardSlice
 {
 	uint64		first;			/* in SplitCall.order */
 	int			count;
 	int			last;			/* element */
 	bool		one_hash;		/* all elements have the same: hash */
 	uint32		hash;
-} ShardPart;
+} ShardSlice;
 
 typedef struct SplitCall
 {
@@ -42,7 +42,7 @@ typedef struct SplitCall
 	Datum	  **elements;		/* of each split value */
 	bool	  **nulls;
 
-	ShardPart  *parts;			/* of each shard of the map */
+	ShardSlice *slices;			/* of each shard of the map */
 	uint64		nassignments;
 	uint64		room;
 	Assignment *assignments;	/* by element */
@@ -239,19 +239,19 @@ set_element(PlshardCall *element, const SplitCall *split, int n)
 static void
 assign(SplitCall *split, int n, int shard, bool has_hash, uint32 hash)
 {
-	ShardPart  *part = &split->parts[shard];
+	ShardSlice *slice = &split->slices[shard];
 
-	if (part->count == 0)
+	if (slice->count == 0)
 	{
-		part->one_hash = has_hash;
-		part->hash = hash;
+		slice->one_hash = has_hash;
+		slice->hash = hash;
 	}
-	else if (part->hash != hash)
-		part->one_hash = false;
-	if (part->count > 0 && part->last == n)
+	else if (slice->hash != hash)
+		slice->one_hash = false;
+	if (slice->count > 0 && slice->last == n)
 		return;
-	part->last = n;
-	part->count++;
+	slice->last = n;
+	slice->count++;
 
 	if (split->nassignments == split->room)
 	{
@@ -317,29 +317,29 @@ make_targets(PlshardCall *call, SplitCall *split)
 	call->targets = palloc(call->map->nshards * sizeof(CallTarget));
 	for (int i = 0; i < call->map->nshards; i++)
 	{
-		ShardPart  *part = &split->parts[i];
+		ShardSlice *slice = &split->slices[i];
 
-		part->first = first;
-		first += part->count;
-		if (part->count > 0)
+		slice->first = first;
+		first += slice->count;
+		if (slice->count > 0)
 		{
 			CallTarget *target = &call->targets[call->ntargets++];
 
 			target->shard = i;
-			target->has_key = part->one_hash;	/* of several keys: the whole shard */
-			target->key_hash = part->hash;
+			target->has_key = slice->one_hash;	/* of several keys: the whole shard */
+			target->key_hash = slice->hash;
 			target->params = NULL;
 			target->is_stored = false;
 		}
-		part->count = 0;
+		slice->count = 0;
 	}
 
 	split->order = MemoryContextAllocHuge(call->context, Max(first, 1) * sizeof(int));
 	for (uint64 i = 0; i < split->nassignments; i++)
 	{
-		ShardPart  *part = &split->parts[split->assignments[i].shard];
+		ShardSlice *slice = &split->slices[split->assignments[i].shard];
 
-		split->order[part->first + part->count++] = split->assignments[i].element;
+		split->order[slice->first + slice->count++] = split->assignments[i].element;
 	}
 	pfree(split->assignments);
 }
@@ -366,7 +366,7 @@ plshard_route_split(PlshardCall *call)
 	}
 
 	split = take_apart(call, nelements);
-	split->parts = palloc0(call->map->nshards * sizeof(ShardPart));
+	split->slices = palloc0(call->map->nshards * sizeof(ShardSlice));
 	split->room = nelements;
 	split->assignments = MemoryContextAllocHuge(call->context, split->room * sizeof(Assignment));
 	assign_elements(call, split);
@@ -375,20 +375,20 @@ plshard_route_split(PlshardCall *call)
 	return true;
 }
 
-/* ---- parts of the arrays ---- */
+/* ---- slices of the arrays ---- */
 
 /* The array of a shard's elements. */
 static Datum
-build_array(const SplitCall *split, const SplitValue *value, int n, const ShardPart *part)
+build_array(const SplitCall *split, const SplitValue *value, int n, const ShardSlice *slice)
 {
-	Datum	   *elements = palloc(part->count * sizeof(Datum));
-	bool	   *nulls = palloc(part->count * sizeof(bool));
-	int			count = part->count;
+	Datum	   *elements = palloc(slice->count * sizeof(Datum));
+	bool	   *nulls = palloc(slice->count * sizeof(bool));
+	int			count = slice->count;
 	int			lower_bound = 1;
 
 	for (int i = 0; i < count; i++)
 	{
-		int			element = split->order[part->first + i];
+		int			element = split->order[slice->first + i];
 
 		elements[i] = split->elements[n][element];
 		nulls[i] = split->nulls[n][element];
@@ -410,7 +410,7 @@ plshard_encode_split(PlshardCall *call)
 
 	for (int t = 0; t < call->ntargets; t++)
 	{
-		const ShardPart *part = &split->parts[call->targets[t].shard];
+		const ShardSlice *slice = &split->slices[call->targets[t].shard];
 		RemoteParams *params = palloc(sizeof(RemoteParams));
 		MemoryContext old = MemoryContextSwitchTo(arrays);
 
@@ -422,7 +422,7 @@ plshard_encode_split(PlshardCall *call)
 			args[i] = call->values[value];
 			if (found != NULL)
 			{
-				args[i].value = build_array(split, found, found - function->splits, part);
+				args[i].value = build_array(split, found, found - function->splits, slice);
 				args[i].isnull = false;
 			}
 		}

@@ -30,7 +30,7 @@ extern ValueScope *plshard_element_scope(const PlshardFunction *function);
  */
 extern bool plshard_route_split(PlshardCall *call);
 
-/* Afterwards, where it returned true: gives each target its part of the arrays. */
+/* Afterwards, where it returned true: gives each target its slice of the arrays. */
 extern void plshard_encode_split(PlshardCall *call);
 
 #endif							/* PLSHARD_SPLIT_H */

@@ -2,7 +2,7 @@
  * repair_epoch.c
  *
  * The last step of a repair (PROTOCOL rule 20).  A node must refuse writes of
- * fronts that do not know of the new placement before that placement is active,
+ * fronts whose maps lack the new placement before that placement is active,
  * so the nodes get the epoch first.  If the registry fails to follow, it is raised to
  * the epoch of the nodes later; no node ever has an epoch that the registry has
  * skipped, since an epoch is used for one attempt only.
@@ -28,7 +28,7 @@
 /* The id, used for no shard, of the lock under which a node's epoch is raised. */
 #define EPOCH_LOCK 0
 
-/* Opens connections on all nodes that must know the epoch; returns how many. */
+/* Opens connections on all nodes that must get the epoch; returns how many. */
 static int
 open_connections(const ClusterMap *map, int destination_node, AdminConnection **conns)
 {

@@ -10,9 +10,9 @@
 #include "registry/registry.h"
 
 /*
- * Writes a new epoch, above all that the registry, the nodes and the caller
- * (seen_epoch) know, to every node that holds active placements and to the
- * destination, checks that the source's connection has held the shard's lock until
+ * Writes a new epoch, above those of the registry and the nodes and above the
+ * caller's seen_epoch, to every node that holds active placements and to the
+ * repair's destination, checks that the source's connection has held the shard's lock until
  * then, and makes the placement active at that epoch.
  *
  * *raised is the epoch from before it is first written anywhere until the

@@ -87,7 +87,7 @@ compare_sessions(const void *a, const void *b)
 	return (x->session > y->session) - (x->session < y->session);
 }
 
-/* One entry for each session, of those that several nodes know. */
+/* Makes one entry of those that several nodes have for a session. */
 static void
 merge_nodes(FrontSessions *sessions)
 {

@@ -24,7 +24,7 @@ typedef struct PreparedPart
 /* A list of PreparedPart: this cluster's, of all nodes that are connected. */
 extern List *plshard_prepared_parts(RecoveryNodes *nodes);
 
-/* The sessions of fronts that the connected nodes know. */
+/* The sessions of fronts whose locks are seen on the connected nodes. */
 typedef struct FrontSession
 {
 	int32		front_key;		/* session_key.h */
@@ -45,7 +45,7 @@ extern bool plshard_session_lives(const FrontSessions *sessions, const Gid *gid)
 
 /*
  * Whether a prepared part is abandoned: its transaction has ended (which only its own
- * server knows), its session has ended, or the registry has recorded the decision; or its
+ * server can find out), its session has ended, or the registry has recorded the decision; or its
  * session has not ended it for very long, and no node executes something that the session
  * began before.  "sessions" must have been queried after the part.
  */

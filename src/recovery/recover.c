@@ -48,7 +48,7 @@ typedef struct Resolution
 	const Gid  *gid;
 	int			mode;
 	const char *text;			/* the gid's */
-	Bitmapset  *participants;	/* that the cluster still knows */
+	Bitmapset  *participants;	/* that are still in the cluster */
 	Bitmapset  *counting;		/* those that count: never evicted since */
 	char	   *reason;			/* why it cannot be resolved now: a sentence */
 } Resolution;

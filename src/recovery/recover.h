@@ -4,9 +4,9 @@
  * Resolves a distributed transaction that its own session cannot end (PROTOCOL rules 9
  * to 11 and 14).  Any session may do it, several at once; all reach the same outcome.
  *
- * Works on sessions of its own (session.h) as the current user, each step bounded
- * in time by the cluster's node_timeout.  Of nodes and the registry nothing is
- * thrown: what they say against it is in *message.
+ * Works on admin connections (admin_connection.h) as the current user, each step bounded
+ * in time by the cluster's node_timeout.  Errors of nodes and of the registry are
+ * not thrown: *message has them.
  */
 #ifndef PLSHARD_RECOVER_H
 #define PLSHARD_RECOVER_H

@@ -3,7 +3,7 @@
  *
  * Connections to the nodes of a cluster, for recovery.  Each step of each connection
  * is guarded by a subtransaction of its own, since a node that fails must not
- * end the work on the others.  Connections and what is said of nodes live in the context
+ * end the work on the others.  Connections and messages about nodes live in the context
  * in which plshard_recovery_nodes was called, results in the current one.
  */
 #include "postgres.h"
@@ -157,7 +157,7 @@ poll(void *arg)
 
 	bool		done = plshard_admin_poll(turn->node->conn, &turn->result);
 
-	/* a server that ends says so in an error like others */
+	/* a server that ends reports that as an error like others */
 	if (done && PQstatus(turn->node->conn->pg) == CONNECTION_BAD)
 		plshard_admin_lost(turn->node->conn);
 	turn->done = done;

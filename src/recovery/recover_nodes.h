@@ -2,7 +2,7 @@
  * recover_nodes.h
  *
  * The nodes of a cluster as recovery sees them: a connection to each, connected
- * and asked side by side, where one that fails does not keep the others from
+ * and queried side by side, where one that fails does not keep the others from
  * answering.  Every step is bounded in time by the cluster's node_timeout.
  */
 #ifndef PLSHARD_RECOVER_NODES_H
@@ -19,8 +19,8 @@ typedef struct RecoveryNode
 	int			sqlstate;		/* of the last attempt to reach it, 0 if that went well, */
 	const char *message;		/* and why it failed */
 	const char *sql;			/* to be set for plshard_recovery_run */
-	const PGresult *result;		/* what it answered, also an error; NULL: lost, or not asked;
-								 * owned by the context that was current when it was asked */
+	const PGresult *result;		/* what it answered, also an error; NULL: lost, or not queried;
+								 * owned by the context that was current when it was queried */
 } RecoveryNode;
 
 typedef struct RecoveryNodes

@@ -8,7 +8,7 @@
  *
  * The session must have no connection to any node, either: an "aborted" row may prevent a
  * PREPARE or COMMIT that is still in flight, and the session may query the row after a
- * COMMIT that was not answered.  (Rows that it knows to be over it deletes itself.)  If it
+ * COMMIT that was not answered.  (It deletes itself the rows that all participants have confirmed.)  If it
  * has lost all its connections, it queries within PLSHARD_ROWS_KEPT.
  *
  * A pass goes over all rows in the order of their keys, some thousand at a time, each

@@ -53,7 +53,7 @@ typedef struct Participants
 	bool		may_abort;		/* waits of commands may be cancelled, if they are a deadlock */
 	const char *deadlock;		/* describes the one that was; or NULL */
 	bool		begun;			/* something was sent that ROLLBACK cannot undo */
-	bool		outcome_known;	/* the error that is raised tells the outcome */
+	bool		outcome_known;	/* the error that is raised shows the outcome */
 } Participants;
 
 /* Adds a participant, zeroed; pointers to others are invalid then. */

@@ -21,8 +21,8 @@ extern void plshard_remote_xact_reset(void);
 
 /*
  * Brings the connection's remote transaction to the front's nesting level: BEGIN,
- * SAVEPOINTs.  "call" numbers the calls of a session, so that a call knows which
- * transactions it has begun itself.  Raises 08006 where the connection was lost since the
+ * SAVEPOINTs.  "call" numbers the calls of a session, so that a call recognizes the
+ * transactions that it has begun itself.  Raises 08006 where the connection was lost since the
  * transaction was begun.
  */
 extern void plshard_xact_open(NodeConn *conn, bool write, uint64 call, void *owner);
