@@ -386,7 +386,7 @@ Options: C<ports>, those that can lie (C<< [1, 2] >>, all nodes, by default); C<
 C<reset>, called before each run; C<mend>, called after each lie; C<elsewhere>, true if the front may get the right result from another
 node; C<warns>, true if it may leave a node out, with a WARNING; C<patient>, true if scenarios that end with a time-out are run, too; C<limit>, the session's statement_timeout;
 C<node>, a pattern of what an error calls the node; C<seeds>, so many conversations at random; C<share>, the
-scenarios are run of which so many are one (3 by default, all with HOSTILE_ALL=1 in the environment); C<only>, a
+scenarios are run of which so many are one (20 by default, all with HOSTILE_ALL=1 in the environment); C<only>, a
 pattern of scenarios; C<check>, called after a lie without an error, returns what is wrong; C<each>, a reference to scenarios that are run at each of the moments.
 
 =cut
@@ -397,7 +397,7 @@ sub attack
 	$attack{ports} //= [ 1 .. $self->{c}->nodes ];
 	$attack{node} //= 'node "?n\d';
 	$attack{only} //= '';
-	$attack{share} //= 3;
+	$attack{share} //= 20;
 	$self->_measure(\%attack);
 	my $started = Time::HiRes::time();
 	my $count = 0;

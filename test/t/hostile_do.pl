@@ -15,7 +15,7 @@ my $conninfo = $h->conninfo(999) . ' user=x password=y';
 my %visitor = (ports => [999], begin => 'SET ROLE visitor', node => 'node');
 $h->attack(%visitor, name => 'DO reads', share => 1, patient => 1, seeds => 60,
 	sql => "DO LANGUAGE plshard \$\$ CONNECT '$conninfo'; READ; SELECT 1; \$\$");
-$h->attack(%visitor, name => 'DO writes', seeds => 60,
+$h->attack(%visitor, name => 'DO writes', share => 3, seeds => 60,
 	sql => "DO LANGUAGE plshard \$\$ CONNECT '$conninfo'; SELECT 1; \$\$");
 $h->finish;
 done_testing();
