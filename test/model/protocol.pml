@@ -15,6 +15,9 @@
  *	-DFAULTS=n		crashes, deaths and lost messages, in all
  *	-DREPAIR -DCLEAN -DREADER	with these processes; -DREPAIRS=n: at most so many
  *	-DEARLY			with two replicas PREPARE is sent with the call (rule 6)
+ *	-DROLES			another role on the nodes does what it may, and a session of a third one meets
+ *					what is prepared: it may not write a tombstone, and asks the recovery worker
+ *					(one writer only); -DFORGERIES=n: how often that role acts
  */
 #ifndef NODES
 #define NODES 2
@@ -27,6 +30,9 @@
 #endif
 #ifndef REPAIRS
 #define REPAIRS 2
+#endif
+#ifndef FORGERIES
+#define FORGERIES 2
 #endif
 #ifdef LONELY
 #define ALL_NODES (NODES + 1)
@@ -68,6 +74,10 @@ typedef Node
 	byte history;				/* the key's writes in their order, to base 3 */
 	byte tx[WRITERS];
 	byte row[WRITERS];
+#ifdef ROLES
+	byte forged;				/* a row with the same gid, of another role */
+	bit fake;					/* a part that another role has prepared under the name of the transaction's */
+#endif
 	bit done[WRITERS]			/* the write is in its data */
 }
 
@@ -78,6 +88,10 @@ byte members[WRITERS];			/* the participants, as the gid names them */
 byte born[WRITERS];				/* the epoch of the map that it began with, likewise */
 byte heard[WRITERS];
 byte faults = FAULTS;
+#ifdef ROLES
+bit asked;						/* the recovery worker, which runs as the cluster's owner */
+byte forgeries = FORGERIES;
+#endif
 
 /* sets of nodes are bitmaps */
 #define has(set, n) (((set) >> (n)) & 1)
@@ -132,6 +146,19 @@ byte faults = FAULTS;
 #define may_insert(n, w) true
 #else
 #define may_insert(n, w) (node[n].row[w] == UNSAID)
+#endif
+
+/* What a node says of a transaction: a row counts by its key, which names the transaction's role. */
+#if defined(ROLES) && defined(NO_ROLE_READ)
+#define word(n, w) (node[n].row[w] == UNSAID -> node[n].forged : node[n].row[w])
+#else
+#define word(n, w) node[n].row[w]
+#endif
+/* A part counts if its owner is the transaction's role, or recovery_role. */
+#if defined(ROLES) && defined(NO_PART_OWNER)
+#define is_prepared(n, w) (node[n].tx[w] == PREPARED || node[n].fake)
+#else
+#define is_prepared(n, w) (node[n].tx[w] == PREPARED)
 #endif
 
 #ifdef READER
@@ -265,7 +292,7 @@ inline resolve(w, what, d, todo, saw)
 	/* D itself says it.  (Its commit is one step, so its row is never waited for.) */
 	:: atomic { still(d, w) && node[d].alive ->
 			if
-			:: node[d].row[w] == COMMITTED -> what = COMMITTED
+			:: word(d, w) == COMMITTED -> what = COMMITTED
 			:: else -> node[d].row[w] = ABORTED; what = ABORTED
 			fi };
 		break
@@ -284,7 +311,7 @@ inline resolve(w, what, d, todo, saw)
 		:: todo != 0 && !node[first(todo)].alive && may_evict(first(todo)) -> evict(first(todo))
 		:: atomic { todo != 0 && still(first(todo), w) && node[first(todo)].alive ->
 				if
-				:: node[first(todo)].tx[w] == PREPARED || node[first(todo)].row[w] == COMMITTED ->
+				:: is_prepared(first(todo), w) || word(first(todo), w) == COMMITTED ->
 					saw = saw | (1 << first(todo)); todo = without(todo, first(todo))
 				:: else -> node[first(todo)].row[w] = ABORTED; what = ABORTED; todo = 0
 				fi }
@@ -309,7 +336,7 @@ inline resolve(w, what, d, todo, saw)
 	atomic {
 		if
 		:: what == UNKNOWN
-		:: what == COMMITTED && node[d].row[w] == COMMITTED && still(d, w)
+		:: what == COMMITTED && word(d, w) == COMMITTED && still(d, w)
 		:: else ->
 			if
 			:: decision[w] == UNSAID -> decision[w] = what
@@ -501,6 +528,12 @@ over:	skip
 #define doubt_0(n) in_doubt_of(0, n)
 #define doubt_1(n) in_doubt_of(WRITERS - 1, n)
 
+#ifdef ROLES
+#define is_asked asked
+#else
+#define is_asked true
+#endif
+
 /* Anybody, at any time, also while the writer lives: he may just look dead. */
 active proctype Recoverer()
 {
@@ -508,7 +541,7 @@ active proctype Recoverer()
 
 end:
 	do
-	:: atomic { set_of(doubt_0) != 0 -> w = 0 };
+	:: atomic { is_asked && set_of(doubt_0) != 0 -> w = 0 };
 		resolve(w, what, d, todo, saw);
 		atomic { what = 0; d = 0 }
 #if WRITERS > 1
@@ -518,6 +551,63 @@ end:
 #endif
 	od
 }
+
+#ifdef ROLES
+/*
+ * Rule 12 for a session of a role that is neither the transaction's nor the owner's: a tombstone of
+ * its own would not be met by anything.
+ */
+active proctype Waiter()
+{
+	byte d;
+
+end:
+	do
+#ifndef NO_ASKING
+	:: atomic { !asked && set_of(doubt_0) != 0 -> asked = 1 }
+#endif
+	:: atomic { asked && set_of(doubt_0) == 0 -> asked = 0 }
+#ifdef GUESSING
+	/* it reads that there is no row, and takes that for an answer */
+	:: atomic { d = first(members[0]); set_of(doubt_0) != 0 && still(d, 0) && node[d].alive && node[d].row[0] == UNSAID ->
+			pick(set_of(doubt_0), d); node[d].tx[0] = NONE; d = 0 }
+#endif
+	od
+}
+
+/* A role that may use the nodes, knows the gid (pg_prepared_xacts shows it), and means harm. */
+active proctype Forger()
+{
+	byte n;
+
+end:
+	do
+	:: atomic { forgeries > 0 && members[0] != 0 ->
+			forgeries--;
+			pick(members[0], n);
+			if
+			:: n = n
+			:: without(members[0], n) != 0 -> pick(without(members[0], n), n)
+			fi;
+			if
+#ifdef NO_ROLE_KEY
+			/* the key is the gid alone */
+			:: node[n].row[0] == UNSAID -> node[n].row[0] = COMMITTED
+			:: node[n].row[0] == UNSAID -> node[n].row[0] = ABORTED
+#else
+			:: node[n].forged = COMMITTED
+			:: node[n].forged = ABORTED
+#endif
+			:: node[n].tx[0] == NONE -> node[n].fake = 1
+#ifdef MAY_DELETE
+			:: node[n].row[0] = UNSAID
+#endif
+			:: true
+			fi;
+			n = 0 }
+	od
+}
+#endif
 
 #ifdef REPAIR
 #define is_repairable(n) ((n) < NODES && !node[n].current && node[n].alive)
