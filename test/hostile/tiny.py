@@ -10,9 +10,9 @@ from protocol import (Closed, Stream, authentication, column, complete, data_row
 
 
 def columns_of(sql):
-    """The columns of the set-up of a session: one for each of its settings, and five."""
+    """The columns of the set-up of a session: one for each of its settings, and six."""
     if b'set_config' in sql and sql.startswith(b'SELECT pg_catalog.current_setting'):
-        return sql.count(b'set_config') + 5
+        return sql.count(b'set_config') + 6
     return 1 if sql.lstrip()[:6].upper() in (b'SELECT', b'VALUES') or sql.startswith(b'WITH') else 0
 
 

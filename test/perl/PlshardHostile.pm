@@ -304,6 +304,7 @@ sub _measure
 		$self->order("clear $_") foreach @{ $attack->{ports} };
 		my $result = $self->_run($attack->{session}, $attack);
 		$attack->{honest} //= $result->{signature};
+		die "$attack->{name}: without a lie: $result->{err}" if $attack->{honest} =~ /^08|^lost/;
 		die "$attack->{name}: $result->{signature}, not $attack->{honest} $result->{err}"
 		  if $result->{signature} ne $attack->{honest};
 		foreach my $port (@{ $attack->{ports} })
