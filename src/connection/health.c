@@ -249,6 +249,17 @@ probe_start(Probe *probe, const ClusterMap *map, Oid userid)
 		probe_refused(probe);
 }
 
+/* Sends what libpq still holds of the question, and sets what to wait for. */
+static void
+probe_flush(Probe *probe)
+{
+	int			unsent = PQflush(probe->pg);
+
+	if (unsent < 0)
+		probe->state = PROBE_FAILED;
+	probe->events = WL_SOCKET_READABLE | (unsent > 0 ? WL_SOCKET_WRITEABLE : 0);
+}
+
 /* Goes on after its socket has become ready. */
 static void
 probe_advance(Probe *probe, bool pooled)
@@ -265,13 +276,11 @@ probe_advance(Probe *probe, bool pooled)
 				if (pooled)
 					/* an answer can take as long as other sessions keep their connections */
 					probe->state = PROBE_ANSWERED;
-				else if (PQsendQuery(probe->pg, "SELECT 1"))
-				{
-					probe->state = PROBE_ASKING;
-					probe->events = WL_SOCKET_READABLE;
-				}
 				else
-					probe->state = PROBE_FAILED;
+				{
+					probe->state = PQsendQuery(probe->pg, "SELECT 1") ? PROBE_ASKING : PROBE_FAILED;
+					probe_flush(probe);
+				}
 				return;
 			case CONNECT_INSECURE:
 				/* nothing may be sent on it, but the server is there */
@@ -285,12 +294,10 @@ probe_advance(Probe *probe, bool pooled)
 	}
 
 	Assert(probe->state == PROBE_ASKING);
+	probe_flush(probe);
 	if (!PQconsumeInput(probe->pg))
-	{
 		probe->state = PROBE_FAILED;
-		return;
-	}
-	if (PQisBusy(probe->pg))
+	if (probe->state == PROBE_FAILED || PQisBusy(probe->pg))
 		return;
 	result = PQgetResult(probe->pg);
 	probe->state = plshard_has_shape(result, 1, 1, 0) ? PROBE_ANSWERED : PROBE_FAILED;

@@ -295,6 +295,7 @@ inspect_node(const ClusterMap *map, int node)
 									   " FROM pg_catalog.pg_control_system() s,"
 									   " pg_catalog.pg_control_checkpoint() c",
 									   0, NULL);
+		plshard_check_shape(result, map->nodes[node].name, 1, 2, 0);
 		params[3] = PQgetvalue(result, 0, 0);
 		params[4] = PQgetvalue(result, 0, 1);
 	}

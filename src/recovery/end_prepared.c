@@ -77,12 +77,11 @@ plshard_end_prepared(RecoveryNodes *nodes, RecoveryNode *node, const char *gid, 
 										  " OR current_setting('is_superuser') = 'on'"
 										  " FROM pg_prepared_xacts WHERE gid = %s"
 										  " AND database = current_database()", name));
-	if (PQresultStatus(found) != PGRES_TUPLES_OK)
+	if (!plshard_recovery_has_rows(node, ANY_ROWS, 3, 0))
 	{
 		*reason = plshard_recovery_reason(node);
 		return ENDED_FAILED;
 	}
-	plshard_check_shape(found, node->name, ANY_ROWS, 3, 0);
 	if (PQntuples(found) == 0)
 		return ENDED_NOTHING;
 	as_owner = PQgetvalue(found, 0, 2)[0] != 't';

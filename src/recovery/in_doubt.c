@@ -52,9 +52,8 @@ plshard_prepared_parts(RecoveryNodes *nodes)
 	{
 		const PGresult *result = nodes->list[i].result;
 
-		if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		if (!plshard_recovery_has_rows(&nodes->list[i], ANY_ROWS, 4, 0))
 			continue;
-		plshard_check_shape(result, nodes->list[i].name, ANY_ROWS, 4, 0);
 		for (int row = 0; row < PQntuples(result); row++)
 		{
 			PreparedPart *part = palloc0(sizeof(PreparedPart));
@@ -120,7 +119,7 @@ plshard_front_sessions(RecoveryNodes *nodes, FrontSessions *sessions)
 	sessions->n = 0;
 	for (int i = 0; i < nodes->n; i++)
 	{
-		if (PQresultStatus(nodes->list[i].result) == PGRES_TUPLES_OK)
+		if (plshard_recovery_has_rows(&nodes->list[i], ANY_ROWS, 3, NULLABLE(2)))
 			room += PQntuples(nodes->list[i].result);
 	}
 	sessions->list = palloc(Max(room, 1) * sizeof(FrontSession));
@@ -130,7 +129,6 @@ plshard_front_sessions(RecoveryNodes *nodes, FrontSessions *sessions)
 
 		if (PQresultStatus(result) != PGRES_TUPLES_OK)
 			continue;
-		plshard_check_shape(result, nodes->list[i].name, ANY_ROWS, 3, NULLABLE(2));
 		for (int row = 0; row < PQntuples(result); row++)
 		{
 			FrontSession *session = &sessions->list[sessions->n++];

@@ -10,6 +10,7 @@
 
 #include "base/guard.h"
 #include "connection/remote_error.h"
+#include "connection/remote_result.h"
 #include "recovery/recover_nodes.h"
 #include "utils/memutils.h"
 
@@ -238,6 +239,20 @@ plshard_recovery_ask(RecoveryNodes *nodes, RecoveryNode *node, const char *sql)
 	node->sql = sql;
 	plshard_recovery_run(nodes);
 	return node->result;
+}
+
+bool
+plshard_recovery_has_rows(RecoveryNode *node, int nrows, int ncolumns, uint32 nullable)
+{
+	if (PQresultStatus(node->result) != PGRES_TUPLES_OK)
+		return false;
+	if (plshard_has_shape(node->result, nrows, ncolumns, nullable))
+		return true;
+	disconnect(node);
+	node->sqlstate = ERRCODE_PROTOCOL_VIOLATION;
+	node->message = "it returned a result of an unexpected shape";
+	node->result = NULL;
+	return false;
 }
 
 char *

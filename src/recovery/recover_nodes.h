@@ -61,6 +61,12 @@ extern void plshard_recovery_run(RecoveryNodes *nodes);
 extern const PGresult *plshard_recovery_ask(RecoveryNodes *nodes, RecoveryNode *node,
 											const char *sql);
 
+/*
+ * Whether a node's answer is rows of the shape of plshard_has_shape.  Rows of another shape
+ * are no answer: the node counts as lost, and is disconnected.
+ */
+extern bool plshard_recovery_has_rows(RecoveryNode *node, int nrows, int ncolumns, uint32 nullable);
+
 /* Why a node has not done what was sent, as far as it is known: a sentence, palloc'd. */
 extern char *plshard_recovery_reason(const RecoveryNode *node);
 

@@ -86,11 +86,13 @@ session_of(const PGresult *result, int row, int column, int32 server, int pid)
 	return session;
 }
 
+/* Columns of plshard_edges_sql: since when, and the two sessions. */
+#define EDGE_NULLABLE (NULLABLE(4) | NULLABLE(5) | NULLABLE(6) | NULLABLE(7) | NULLABLE(8))
+
 /* Adds the edges that a node has returned. */
 static void
-take_edges(WaitGraph *graph, int place, const char *node_name, const PGresult *result)
+take_edges(WaitGraph *graph, int place, const PGresult *result)
 {
-	plshard_check_shape(result, node_name, ANY_ROWS, 9, NULLABLE(4) | NULLABLE(5) | NULLABLE(6) | NULLABLE(7) | NULLABLE(8));
 	for (int row = 0; row < PQntuples(result); row++)
 	{
 		Edge	   *edge = add_edge(graph);
@@ -107,29 +109,26 @@ take_edges(WaitGraph *graph, int place, const char *node_name, const PGresult *r
 	}
 }
 
+/* Takes in what a node returns.  A result of another shape is no answer. */
 static void
 handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 {
 	WaitGraph  *graph = arg;
 	AskedNode  *asked = pending->owner;
 
-	switch (PQresultStatus(result))
+	if (PQresultStatus(result) == PGRES_PIPELINE_SYNC)
+		asked->done = true;
+	else if (asked->sql == plshard_edges_sql)
 	{
-		case PGRES_TUPLES_OK:
-			asked->answered = true;
-			if (asked->sql == plshard_edges_sql)
-				take_edges(graph, asked - graph->nodes, conn->node_name, result);
-			else
-			{
-				plshard_check_shape(result, conn->node_name, 1, 1, NULLABLE(0));
-				graph->cancelled |= PQgetvalue(result, 0, 0)[0] == 't';
-			}
-			break;
-		case PGRES_PIPELINE_SYNC:
-			asked->done = true;
-			break;
-		default:
-			break;
+		if (!plshard_has_shape(result, ANY_ROWS, 9, EDGE_NULLABLE))
+			return;
+		take_edges(graph, asked - graph->nodes, result);
+		asked->answered = true;
+	}
+	else if (plshard_has_shape(result, 1, 1, NULLABLE(0)))
+	{
+		graph->cancelled |= PQgetvalue(result, 0, 0)[0] == 't';
+		asked->answered = true;
 	}
 }
 
