@@ -52,7 +52,7 @@ typedef struct AdminConnection
 } AdminConnection;
 
 /*
- * Connects as the current user's mapping says, waiting interruptibly for at
+ * Connects by the current user's mapping, waiting interruptibly for at
  * most the map's connect_timeout.  Pins DateStyle, IntervalStyle, TimeZone,
  * extra_float_digits and client_encoding, switches time-outs and row security
  * off, and sets search_path to pg_catalog.

@@ -11,7 +11,7 @@
 #include "libpq-fe.h"
 
 /*
- * Begins to connect, without waiting; PQstatus tells whether that has failed already.
+ * Begins to connect, without waiting; PQstatus shows whether that has failed already.
  * Never NULL.  Errors: 53000 where this process has too many open files.
  */
 extern PGconn *plshard_connect_start(const NodeConninfo *info, const char *node_name);
@@ -21,7 +21,7 @@ typedef enum ConnectStep
 	CONNECT_WAITS,				/* for *events */
 	CONNECT_UP,					/* and not blocking */
 	CONNECT_INSECURE,			/* up, but must not be used: see plshard_connection_is_secure */
-	CONNECT_FAILED				/* libpq knows why */
+	CONNECT_FAILED				/* libpq's message has the reason */
 } ConnectStep;
 
 /* One step of the handshake, once *events (of the first step: writeable) have come. */

@@ -22,7 +22,7 @@ extern NodeConn *plshard_conn_get_as(const ClusterMap *map, int node, Oid userid
 /* Begins to connect: state CONN_CONNECTING, or CONN_LOST with a message.  Throws 2F003. */
 extern void plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node);
 
-/* What was asked when it was made is about to change: it is made anew after the transaction. */
+/* What its setup has read is about to change: it is made anew after the transaction. */
 static inline void
 plshard_conn_outdate(NodeConn *conn)
 {

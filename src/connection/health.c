@@ -3,7 +3,7 @@
  *
  * Which nodes answer.  What sessions have seen is shared in a small table in
  * shared memory, made by the first session that needs it (no preload needed);
- * where there is no room for it, each session knows only its own.  Probes use
+ * where there is no room for it, each session has only its own.  Probes use
  * connections of their own, freed on error by a PG_TRY block.
  */
 #include "postgres.h"
@@ -183,7 +183,7 @@ plshard_node_seen(const ClusterMap *map, int node, bool alive)
 	SpinLockRelease(&t->mutex);
 }
 
-/* The node in question, and some that tell whether the front itself is cut off. */
+/* The node in question, and some that show whether the front itself is cut off. */
 #define NPROBES 4
 
 typedef enum ProbeState
@@ -305,7 +305,7 @@ probe_advance(Probe *probe, bool pooled)
 }
 
 /*
- * Probes nodes at once, until the first one is known and (where there are more)
+ * Probes nodes at once, until the first one's state is clear and (where there are more)
  * one of the others has answered, at the longest until the deadline.  What has
  * come is read before the clock is: a front that was stopped itself must not
  * take that for the node's silence.

@@ -1,7 +1,7 @@
 /*
  * node_conn.h
  *
- * A connection to a node, in libpq's pipeline mode, and what is known of its state:
+ * A connection to a node, in libpq's pipeline mode, and its state as the front sees it:
  * the socket and the commands on their way, the session on the node, the remote
  * transaction.
  */
@@ -22,7 +22,7 @@ typedef enum PendingKind
 	PENDING_LOCK,				/* tried, and the epoch */
 	PENDING_LOCK_WAIT,			/* waited for; a Flush follows */
 	PENDING_CALL,
-	PENDING_STORED,				/* what is known of calls with an id */
+	PENDING_STORED,				/* stored results of calls with an id */
 	PENDING_WAITS,				/* the query of wait_graph.c */
 	PENDING_SYNC
 } PendingKind;
@@ -32,7 +32,7 @@ struct PreparedStatement;
 typedef struct Pending
 {
 	PendingKind kind;
-	void	   *owner;			/* the part that sent it and gets its results; NULL: they are dropped */
+	void	   *owner;			/* what has sent it and gets its results; NULL: they are dropped */
 	int			number;			/* the owner's */
 	bool		row_mode;		/* rows are to come a few at a time */
 	bool		row_mode_set;
@@ -46,7 +46,7 @@ typedef struct Pending
 typedef enum ConnState
 {
 	CONN_CLOSED,
-	CONN_CONNECTING,			/* libpq's handshake, then our SETUP */
+	CONN_CONNECTING,			/* libpq's handshake, then the SETUP commands */
 	CONN_READY,
 	CONN_LOST					/* failed; "message" and "sqlstate" say how */
 } ConnState;
@@ -70,7 +70,11 @@ typedef enum DefaultReadOnly
 	READ_ONLY_ON
 } DefaultReadOnly;
 
-/* The socket and what travels on it. */
+/*
+ * The socket and what travels on it.  Written by the files of connection/.  Of others,
+ * call/ sets used_before and condemned, and a handler that keeps a result sets "result"
+ * to NULL.
+ */
 typedef struct ConnIo
 {
 	ConnState	state;
@@ -83,7 +87,7 @@ typedef struct ConnIo
 	char	   *message;
 	int			sqlstate;		/* 0: the node did not answer at all */
 	bool		condemned;		/* its node has failed a probe */
-	bool		refused;		/* the server is there, but refused us */
+	bool		refused;		/* the server is there, but has refused the connection */
 
 	/* of the conninfo */
 	bool		password_required;
@@ -107,7 +111,11 @@ typedef struct ConnIo
 	uint32		incarnation;	/* counts the times that the socket was closed or lost */
 } ConnIo;
 
-/* The state of the session on the node, and what the node has. */
+/*
+ * The state of the session on the node, and what the node has.  Written by the files of
+ * connection/, except where another is named, and by the steps that change it: send.c and
+ * read.c of call/, remote_xact.c, atomic_commit.c and participants.c.
+ */
 typedef struct ConnSession
 {
 	bool		pooled;			/* the cluster's option: no state outlives a transaction */
@@ -115,9 +123,9 @@ typedef struct ConnSession
 	char	   *base_path;		/* the session's own search_path */
 	char	   *epoch_sequence; /* quoted: the cluster's, on the node; NULL of a static one */
 	bool		sync_wait_cancelled;	/* a commit did not wait for the node's standby server */
-	char	   *resolved_rows;	/* atomic_commit.c */
+	char	   *resolved_rows;	/* commit_rows.c: transaction rows to delete */
 	int			nresolved_rows;
-	bool		same_encoding;	/* the node's database has the encoding of ours */
+	bool		same_encoding;	/* the node's database has the encoding of the front's */
 	Oid			lock_types[2];	/* of a shard's lock and of the epoch as parameters (write_locks.c);
 								 * 0: the node did not have them when it was connected to */
 	bool		has_schema;		/* the node has the cluster's objects: it is no empty server */
@@ -149,7 +157,7 @@ typedef struct RemoteXact
 	bool		read_only;		/* begun READ ONLY */
 	bool		wrote;
 	bool		must_commit;	/* holds changes that no repair could bring back */
-	int			nkey_locks;		/* asked for in it */
+	int			nkey_locks;		/* sent in it, free or not */
 	int			release_call;	/* savepoint of a finished call, not released yet; 0: none */
 } RemoteXact;
 
@@ -207,10 +215,10 @@ extern void plshard_conn_close(NodeConn *conn);
 /* Marks a connection lost, with a message that is copied. */
 extern void plshard_conn_set_lost(NodeConn *conn, int sqlstate, const char *message);
 
-/* Lost since the node has sent what it may not: 08P01. */
+/* Marks a connection lost since the node has sent what it may not: 08P01. */
 extern void plshard_conn_violated(NodeConn *conn, const char *message);
 
-/* Lost as libpq tells it. */
+/* Marks a connection lost, with libpq's message. */
 extern void plshard_conn_lost_by_libpq(NodeConn *conn);
 
 /* A rollback has undone settings: they are sent again with the next call. */
@@ -229,7 +237,7 @@ plshard_conn_forget_settings(NodeConn *conn)
 /* True where results are due that have an owner. */
 extern bool plshard_conn_awaited(const NodeConn *conn);
 
-/* True where a lock of ours on the node is waited for and not granted yet. */
+/* True where a lock on the node is waited for and not granted yet. */
 extern bool plshard_conn_waits_for_lock(const NodeConn *conn);
 
 #endif							/* PLSHARD_NODE_CONN_H */

@@ -2,7 +2,7 @@
  * node_settings.c
  *
  * Sets what a call needs set in its session on a node, and nothing that is set
- * already: the connection knows.  On a pooled connection the next transaction may
+ * already, as the connection's ConnSession has it.  On a pooled connection the next transaction may
  * be in another session, and this one be another front's next: there everything is
  * set anew in each transaction, for that transaction only.
  */
@@ -130,7 +130,7 @@ plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeout, bool may
 		return false;
 	}
 
-	/* within a transaction it is BEGIN that says so; without one, it is for the next */
+	/* a transaction is READ ONLY by its BEGIN; this setting is for the next one */
 	if (conn->session.read_only == READ_ONLY_SENT && before == 0)
 		conn->session.read_only = READ_ONLY_ON; /* an error would have made it unknown */
 	if (!plshard_xact_is_open(conn))

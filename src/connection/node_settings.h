@@ -20,20 +20,20 @@ extern bool plshard_conn_send_settings(NodeConn *conn, int64 shard_id, int timeo
 									   void *owner);
 
 /*
- * Whether a one-shot write finds a session that may write, or is to make it one by saying so
- * to plshard_conn_send_settings.  Else it must say itself that it writes: a session that reads,
- * too, would be switched to and fro.  Counts as a write.
+ * Whether a one-shot write finds a session that may write, or is to make it one by may_write
+ * of plshard_conn_send_settings.  Else it must set its transaction to write: a session that
+ * reads, too, would be switched to and fro.  Counts as a write.
  */
 extern bool plshard_conn_stays_writable(NodeConn *conn);
 
 /*
  * The same for a write that begins a transaction, which is about to be sent: true where
- * BEGIN need not say that it writes, since the session's default says so (or will, by a
+ * BEGIN does not need READ WRITE, since that is the session's default (or will be, by a
  * batch that this sends).
  */
 extern bool plshard_conn_begins_writable(NodeConn *conn, void *owner);
 
-/* How DateStyle calls the order: DMY. */
+/* The order's name in DateStyle, such as DMY. */
 extern const char *plshard_date_order_name(int order);
 
 #endif							/* PLSHARD_NODE_SETTINGS_H */

@@ -99,7 +99,7 @@ prepare(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 {
 	PreparedStatement *statement;
 
-	/* our own few come before all else in a transaction, where DEALLOCATE may not */
+	/* plshard's own few come before all else in a transaction, where DEALLOCATE may not */
 	if (id >= FIRST_FUNCTION_QUERY || shard_id != NO_SHARD)
 		make_room(conn);
 	if (conn->io.state != CONN_READY)

@@ -15,7 +15,7 @@
  * Sends a statement that is prepared on first use; one prepared statement for
  * each (id, shard), under an LRU.  The text must be the same for all shards: once
  * there are too many, the rest of them share one.  "sql" may be NULL where
- * plshard_conn_needs_text says so.  On a pooled connection nothing is kept prepared.
+ * plshard_conn_needs_text is false.  On a pooled connection nothing is kept prepared.
  */
 extern void plshard_conn_send_prepared(NodeConn *conn, uint64 id, int64 shard_id, const char *sql,
 									   int nparams, const Oid *types, const RemoteParams *params,

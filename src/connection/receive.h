@@ -24,7 +24,7 @@ extern void plshard_conn_advance(NodeConn *conn, ResultHandler handler, void *ar
 
 /*
  * Sees whether the node has ended an idle connection.  What is sent on it and not
- * answered may have been done: where that cannot be undone, look before.
+ * answered may have been done: where that cannot be undone, call this before.
  */
 extern void plshard_conn_look(NodeConn *conn);
 

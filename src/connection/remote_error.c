@@ -79,7 +79,7 @@ make_valid(char *text, int left)
 }
 
 /*
- * What a server says, as text: it may be in no encoding, or in another one before the
+ * A server's message, as text: it may be in no encoding, or in another one before the
  * session's is set.
  */
 static const char *
@@ -111,7 +111,7 @@ plshard_error_is_from(const PGresult *error, const char *function)
 	return where != NULL && strcmp(where, function) == 0;
 }
 
-/* The line of context that says where a remote report comes from. */
+/* The line of context with the origin of a remote report. */
 static char *
 where_line(const RemoteErrorContext *where)
 {
@@ -147,7 +147,7 @@ plshard_report_result(int elevel, const PGresult *result, const RemoteErrorConte
 	const char *column = plshard_result_text(result, PG_DIAG_COLUMN_NAME);
 	const char *datatype = plshard_result_text(result, PG_DIAG_DATATYPE_NAME);
 	const char *constraint = plshard_result_text(result, PG_DIAG_CONSTRAINT_NAME);
-	/* with a position: it is the function that we called, not one that it calls */
+	/* with a position: it is the function of the call, not one that it calls */
 	bool		lacks_function = where->is_call && position != NULL &&
 		plshard_result_sqlstate(result) == ERRCODE_UNDEFINED_FUNCTION;
 

@@ -28,7 +28,7 @@ typedef struct RemoteErrorContext
 extern int	plshard_result_sqlstate(const PGresult *result);
 
 /*
- * A field of an error or notice as text: in the encoding of our database, and not longer
+ * A field of an error or notice as text: in the encoding of the front's database, and not longer
  * than REPORT_FIELD_LIMIT.  NULL where there is none.  It may be palloc'd.
  */
 extern const char *plshard_result_text(const PGresult *result, int field);
@@ -69,8 +69,8 @@ typedef struct RemoteNotice
 
 /*
  * Copies a notice for a report later on, since libpq's notice receiver must not
- * be left by an error.  NULL where it is not for the client (what a server says
- * when it goes down is not the function's), or memory is short.
+ * be left by an error.  NULL where it is not for the client (a server's messages
+ * when it goes down are not the function's), or memory is short.
  */
 extern RemoteNotice *plshard_copy_notice(MemoryContext context, const PGresult *notice,
 										 const char *function_name);
@@ -91,8 +91,8 @@ extern char *plshard_connection_message(PGconn *conn);
 extern int	plshard_connection_sqlstate(PGconn *conn);
 
 /*
- * Whether a connection that could not be made failed for a reason of ours: a
- * server that refuses a user, or wants another password or certificate, is
+ * Whether a connection that could not be made failed for a reason of this session's: a
+ * server that refuses a user, or requires another password or certificate, is
  * there; one that starts up, shuts down or fails inside is not.
  */
 extern bool plshard_server_answered(PGconn *conn);

@@ -40,7 +40,7 @@ static const SessionSetting settings[] = {
 	{"client_min_messages", "notice", CALLS, 0},
 	{"client_min_messages", "warning", ADMIN, 0},
 
-	/* nothing is written by a call unless it says that it writes */
+	/* a call writes nothing unless it makes its transaction READ WRITE */
 	{"default_transaction_read_only", "on", CALLS, 0},
 	{"default_transaction_read_only", "off", ADMIN, 0},
 	{"default_transaction_isolation", "read committed", CALLS | ADMIN, 0},

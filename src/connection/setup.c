@@ -2,7 +2,7 @@
  * setup.c
  *
  * What happens between libpq's handshake and the first command: the connection
- * enters pipeline mode, its session gets our settings, and the node tells what it has.
+ * enters pipeline mode, its session gets its settings, and the front reads what the node has.
  */
 #include "postgres.h"
 
@@ -35,7 +35,7 @@ enum
 /* Bytes of a search_path: it is sent and kept with each of its uses. */
 #define MAX_PATH_LENGTH 16384
 
-/* What is asked and set in a new session, in one round trip.  palloc'd. */
+/* The statement that reads and sets what a new session needs, in one round trip.  palloc'd. */
 static char *
 setup_command(const NodeConn *conn)
 {

@@ -9,7 +9,7 @@
 #include "connection/node_conn.h"
 
 /*
- * libpq's handshake is done: enters pipeline mode and sends our settings.  A pooled connection is ready at once.
+ * libpq's handshake is done: enters pipeline mode and sends the session's settings.  A pooled connection is ready at once.
  */
 extern void plshard_conn_begin_setup(NodeConn *conn);
 

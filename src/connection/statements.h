@@ -10,7 +10,7 @@
 #include "connection/node_conn.h"
 #include "lib/ilist.h"
 
-/* Ids of our own prepared statements; functions' ids begin behind them. */
+/* Ids of plshard's own prepared statements; functions' ids begin behind them. */
 typedef enum BuiltinQuery
 {
 	QUERY_PATH = 1,				/* one for each shard */

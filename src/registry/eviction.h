@@ -28,7 +28,7 @@ typedef enum NodeVerdict
 /*
  * What becomes of a node that failed in a write: evicted where it fails a probe
  * while another node answers.  Emits a WARNING when it is evicted.  *message
- * (palloc'd, or NULL) is a sentence that says why it was not.
+ * (palloc'd, or NULL) is a sentence with the reason why it was not.
  */
 extern NodeVerdict plshard_judge_node(const ClusterMap *map, int node, Oid userid,
 									  NodeSuspicion suspicion, Deadline deadline,

@@ -1,9 +1,9 @@
 /*
  * registry.h
  *
- * Changes of placements, and decisions on transactions, that commit by
- * themselves, whatever becomes of the caller's transaction: done by a short-lived background worker in the
- * registry's database (the front's own).
+ * Changes of placements, and recorded decisions on transactions, that commit by themselves,
+ * whatever becomes of the caller's transaction: done by a short-lived background worker in
+ * the registry, which is the front's own database.
  *
  * All of them wait for the worker, interruptibly and bounded in time, so they
  * may throw (cancel, termination) and are not for COMMIT and ABORT callbacks.
@@ -26,7 +26,7 @@ typedef enum RegistryOutcome
  * Makes every active placement of a node inactive and raises the epoch, in one
  * transaction; refused where the node holds the last active placement of some
  * shard (PROTOCOL rule 16).  *message (palloc'd, a text for errdetail; NULL when
- * REGISTRY_DONE) tells why it was not done.
+ * REGISTRY_DONE) is why it was not done.
  */
 extern RegistryOutcome plshard_registry_evict(const ClusterMap *map, int node, char **message);
 
@@ -46,7 +46,7 @@ extern RegistryOutcome plshard_registry_activate(const ClusterMap *map, int64 sh
 extern RegistryOutcome plshard_registry_decide(const ClusterMap *map, const char *gid,
 											   bool commit, bool *stands, char **message);
 
-/* How the registry lets a transaction end, as of now; false where that is not decided. */
+/* Reads the recorded decision on a transaction, as of now; false where there is none. */
 extern bool plshard_registry_decision(const ClusterMap *map, const char *gid, bool *commit);
 
 /*

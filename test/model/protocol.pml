@@ -534,7 +534,7 @@ over:	skip
 #define is_asked true
 #endif
 
-/* Anybody, at any time, also while the writer lives: he may just look dead. */
+/* Any session, at any time, also while the writer lives: it may just look dead. */
 active proctype Recoverer()
 {
 	byte w, what, d, todo, saw;
@@ -757,7 +757,7 @@ active proctype World()
 
 end:
 	do
-	/* a node crashes: it is down, or back before anybody looks */
+	/* a node crashes: it is down, or back before any session notices */
 	:: atomic { faults > 0 && set_of(is_dead) != EVERYBODY ->
 			faults--;
 			pick(EVERYBODY & ~set_of(is_dead), n);

@@ -83,7 +83,7 @@ ALTER SERVER c OWNER TO keeper;
 SQL
 @left = leave_in_doubt();
 is($c->try("SET ROLE keeper; SELECT outcome FROM plshard.recover('c')")->{out}, '', 'an owner that cannot connect finds nothing');
-is(join(' ', map { $_->where } @left), '1:committed 2:prepared 1:nothing 2:prepared', 'nor does the worker for him');
+is(join(' ', map { $_->where } @left), '1:committed 2:prepared 1:nothing 2:prepared', 'nor does the worker for that role');
 $c->sql("CREATE USER MAPPING FOR keeper SERVER c OPTIONS (\"user\" '$superuser', password_required 'false')");
 resolved('as the owner', @left);
 
