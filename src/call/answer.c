@@ -10,6 +10,7 @@
 #include "call/watch.h"
 #include "call/write_locks.h"
 #include "cluster/node_schema.h"
+#include "connection/receive.h"
 #include "connection/remote_error.h"
 #include "connection/remote_result.h"
 #include "connection/statements.h"
@@ -160,8 +161,7 @@ keep_result(Task *task, PGresult *result)
 		keep_rows(task, result);
 	else if (task->result == NULL)
 	{
-		task->conn->io.result = NULL;
-		task->result = plshard_own_result(result);
+		task->result = plshard_own_result(plshard_conn_take_result(task->conn));
 	}
 }
 
@@ -298,8 +298,7 @@ step_failed(Execution *e, Task *task, const Pending *pending, PGresult *error)
 		return;
 	if (pending->kind == PENDING_CALL)
 		task->called = false;
-	task->conn->io.result = NULL;	/* ours now */
-	task->error = plshard_own_result(error);
+	task->error = plshard_own_result(plshard_conn_take_result(task->conn));
 	if (form_is_refused(e, error, sqlstate))
 	{
 		e->one_shot_refused = true;

@@ -29,7 +29,7 @@ void
 plshard_end_execution(Execution *e)
 {
 	for (int i = 0; i < e->nconns; i++)
-		e->conns[i]->in_use = 0;
+		plshard_conn_set_in_use(e->conns[i], 0);
 	e->nconns = 0;
 }
 

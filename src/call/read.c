@@ -14,6 +14,7 @@
 #include "call/watch.h"
 #include "common/hashfn.h"
 #include "connection/health.h"
+#include "connection/node_settings.h"
 #include "connection/pipeline.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
@@ -85,7 +86,7 @@ plan_read(Execution *e, Task *task)
 	NodeConn   *conn = task->conn;
 	TaskPlan	   *plan = &task->plan;
 
-	conn->session.writes_in_a_row = 0;
+	plshard_conn_note_read(conn);
 	if (is_copied(e, conn))
 	{
 		plshard_add_step(plan, STEP_SETTINGS_ALONE);

@@ -15,6 +15,7 @@
 #include "connection/connection.h"
 #include "connection/node_settings.h"
 #include "connection/pipeline.h"
+#include "connection/setup.h"
 #include "connection/statements.h"
 #include "transaction/remote_xact.h"
 
@@ -94,9 +95,7 @@ send_statements(Execution *e, Task *task)
 	plshard_conn_forget_settings(conn);	/* they may have changed them */
 	if (task->shard < 0)
 	{
-		/* it is about to be so */
-		conn->session.has_schema = true;
-		conn->session.other_server = false;
+		plshard_conn_expect_schema(conn);
 		plshard_conn_outdate(conn);
 	}
 }

@@ -65,7 +65,7 @@ reject_node(const Execution *e, Task *task)
 							  "the server has nothing of this cluster: the node's data is lost");
 	else
 		plshard_conn_set_lost(conn, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, OTHER_SERVER);
-	conn->io.condemned = true;
+	plshard_conn_condemn(conn);
 }
 
 /* This session ends the deadlock: its waits have been cancelled, and their errors become 40P01. */

@@ -57,7 +57,7 @@ add_conn(Execution *e, NodeConn *conn)
 	memset(&e->watches[e->nconns], 0, sizeof(ConnWatch));
 	e->watches[e->nconns].probe_at = NO_DEADLINE;
 	e->nconns++;
-	conn->in_use = GetCurrentTransactionNestLevel();
+	plshard_conn_set_in_use(conn, GetCurrentTransactionNestLevel());
 }
 
 /* True where an outer call uses it, among the rows of which this one is made. */
@@ -103,7 +103,7 @@ plshard_assign_conn(Execution *e, Task *task)
 		plshard_conn_look(conn);
 	add_conn(e, conn);
 	if (conn->io.state == CONN_READY)
-		conn->io.used_before = true;
+		plshard_conn_set_used_before(conn, true);
 	else if (conn->io.state == CONN_CLOSED || conn->io.state == CONN_LOST)
 		plshard_conn_start(conn, e->map, task->node);
 }

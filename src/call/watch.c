@@ -26,7 +26,7 @@ plshard_throw_timeout(const Execution *e)
 static void
 give_up(NodeConn *conn, const char *message)
 {
-	conn->io.used_before = false;
+	plshard_conn_set_used_before(conn, false);
 	plshard_conn_set_lost(conn, 0, message);
 }
 
@@ -114,7 +114,8 @@ plshard_watch_clock(Execution *e)
 			if (deadline_passed(limit))
 			{
 				give_up(conn, "timeout expired");
-				conn->io.condemned = conn->io.connect_timeout >= e->map->options.node_timeout;
+				if (conn->io.connect_timeout >= e->map->options.node_timeout)
+					plshard_conn_condemn(conn);
 			}
 			else
 				wake = deadline_min(wake, limit);
@@ -145,7 +146,7 @@ plshard_watch_clock(Execution *e)
 			if (deadline_passed(e->deadline))
 				return plshard_clock();
 			give_up(conn, "the node does not answer");
-			conn->io.condemned = true;
+			plshard_conn_condemn(conn);
 			continue;
 		}
 		/* the node answers, so the query is slow: probe less often */

@@ -157,8 +157,7 @@ plshard_conn_start(NodeConn *conn, const ClusterMap *map, int node)
 	MemoryContextReset(conn->context);
 	conn->io.message = NULL;
 	conn->session.base_path = NULL;
-	conn->session.resolved_rows = NULL;
-	conn->session.nresolved_rows = 0;
+	conn->resolved_rows = NULL;
 	conn->session.epoch_sequence = NULL;
 	if (map->has_epoch)
 	{

@@ -71,9 +71,8 @@ typedef enum DefaultReadOnly
 } DefaultReadOnly;
 
 /*
- * The socket and what travels on it.  Written by the files of connection/.  Of others,
- * call/ sets used_before and condemned, and a handler that keeps a result sets "result"
- * to NULL.
+ * The socket and what travels on it.  Written by the files that move bytes (node_conn, pipeline,
+ * receive, connection, pump), for others by the functions below.
  */
 typedef struct ConnIo
 {
@@ -112,9 +111,8 @@ typedef struct ConnIo
 } ConnIo;
 
 /*
- * The state of the session on the node, and what the node has.  Written by the files of
- * connection/, except where another is named, and by the steps that change it: send.c and
- * read.c of call/, remote_xact.c, atomic_commit.c and participants.c.
+ * The state of the session on the node, and what the node has.  Written by setup, node_settings
+ * and statements; reset by node_conn and connection.
  */
 typedef struct ConnSession
 {
@@ -123,8 +121,6 @@ typedef struct ConnSession
 	char	   *base_path;		/* the session's own search_path */
 	char	   *epoch_sequence; /* quoted: the cluster's, on the node; NULL of a static one */
 	bool		sync_wait_cancelled;	/* a commit did not wait for the node's standby server */
-	char	   *resolved_rows;	/* commit_rows.c: transaction rows to delete */
-	int			nresolved_rows;
 	bool		same_encoding;	/* the node's database has the encoding of the front's */
 	Oid			lock_types[2];	/* of a shard's lock and of the epoch as parameters (write_locks.c);
 								 * 0: the node did not have them when it was connected to */
@@ -178,6 +174,8 @@ typedef struct NodeConn
 	 */
 	int			in_use;
 
+	struct ResolvedRows *resolved_rows;	/* of transaction/commit_rows.c, in the context; or NULL */
+
 	ConnIo		io;
 	ConnSession session;
 	RemoteXact	xact;
@@ -207,6 +205,34 @@ static inline bool
 plshard_xact_is_lost(const NodeConn *conn)
 {
 	return conn->xact.depth > 0 && conn->xact.incarnation != conn->io.incarnation;
+}
+
+/* A call of the front's transaction at this nesting level uses it from now on; 0: none does. */
+static inline void
+plshard_conn_set_in_use(NodeConn *conn, int level)
+{
+	conn->in_use = level;
+}
+
+/* Whether it was up before this call, so that it may turn out to be stale. */
+static inline void
+plshard_conn_set_used_before(NodeConn *conn, bool used_before)
+{
+	conn->io.used_before = used_before;
+}
+
+/* Its node has failed a probe, or must not be used: no other probe is needed. */
+static inline void
+plshard_conn_condemn(NodeConn *conn)
+{
+	conn->io.condemned = true;
+}
+
+/* From now on it is noted when a commit does not wait for the node's standby server. */
+static inline void
+plshard_conn_expect_sync_wait(NodeConn *conn)
+{
+	conn->session.sync_wait_cancelled = false;
 }
 
 /* Closes it at once, never waiting; the entry stays, in state CONN_CLOSED. */

@@ -95,6 +95,19 @@ plshard_conn_stays_writable(NodeConn *conn)
 	return conn->session.read_only != READ_ONLY_ON || ++conn->session.writes_in_a_row > WRITES_IN_A_ROW;
 }
 
+void
+plshard_conn_note_read(NodeConn *conn)
+{
+	conn->session.writes_in_a_row = 0;
+}
+
+void
+plshard_conn_note_defaults(NodeConn *conn)
+{
+	plshard_conn_forget_settings(conn);
+	conn->session.statement_timeout = 0;
+}
+
 /* In a batch of its own, since it is for the next transaction. */
 static void
 send_default_read_only(NodeConn *conn, bool may_write, void *owner)

@@ -33,6 +33,15 @@ extern bool plshard_conn_stays_writable(NodeConn *conn);
  */
 extern bool plshard_conn_begins_writable(NodeConn *conn, void *owner);
 
+/* A read is sent on it: the next write is not one in a row. */
+extern void plshard_conn_note_read(NodeConn *conn);
+
+/*
+ * A transaction begins on a pooled connection: the pooler may give it another session,
+ * which has the default settings.
+ */
+extern void plshard_conn_note_defaults(NodeConn *conn);
+
 /* The order's name in DateStyle, such as DMY. */
 extern const char *plshard_date_order_name(int order);
 

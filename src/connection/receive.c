@@ -145,6 +145,48 @@ end_copy(NodeConn *conn)
 	return PQmakeEmptyPGresult(conn->io.pg, PGRES_PIPELINE_SYNC);
 }
 
+/*
+ * Notes what the result that is being handled means for the connection.  Returns false where
+ * the connection is lost by it.
+ */
+static bool
+take_result(NodeConn *conn, Pending *p)
+{
+	ExecStatusType status = PQresultStatus(conn->io.result);
+	const char *violation;
+
+	if (status == PGRES_FATAL_ERROR && plshard_error_is_fatal(conn->io.result))
+	{
+		end_by_node(conn, conn->io.result);
+		return false;
+	}
+	if (PQstatus(conn->io.pg) == CONNECTION_BAD)
+	{
+		plshard_conn_lost_by_libpq(conn);
+		return false;
+	}
+	violation = find_violation(conn, p, conn->io.result);
+	if (violation)
+	{
+		plshard_conn_violated(conn, violation);
+		return false;
+	}
+	if (status == PGRES_FATAL_ERROR)
+		plshard_conn_forget_settings(conn);
+	if (p->kind == PENDING_SETUP)
+	{
+		plshard_conn_finish_setup(conn, conn->io.result);
+		if (conn->io.state == CONN_LOST)
+			return false;
+	}
+	if (p->kind == PENDING_PREPARE && p->statement)
+	{
+		plshard_statement_answered(conn, p->statement, status == PGRES_COMMAND_OK);
+		p->statement = NULL;
+	}
+	return true;
+}
+
 /* Takes in all results that have come, and gives them to the handler. */
 static void
 receive(NodeConn *conn, ResultHandler handler, void *arg)
@@ -157,7 +199,6 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 	{
 		Pending    *p = &conn->io.pending[conn->io.pending_head];
 		ExecStatusType status;
-		const char *violation;
 
 		if (p->row_mode && !p->row_mode_set)
 		{
@@ -197,37 +238,8 @@ receive(NodeConn *conn, ResultHandler handler, void *arg)
 		}
 		status = PQresultStatus(conn->io.result);
 		report_notices(conn);
-
-		if (status == PGRES_FATAL_ERROR && plshard_error_is_fatal(conn->io.result))
-		{
-			end_by_node(conn, conn->io.result);
+		if (!take_result(conn, p))
 			return;
-		}
-		if (PQstatus(conn->io.pg) == CONNECTION_BAD)
-		{
-			plshard_conn_lost_by_libpq(conn);
-			return;
-		}
-
-		violation = find_violation(conn, p, conn->io.result);
-		if (violation)
-		{
-			plshard_conn_violated(conn, violation);
-			return;
-		}
-		if (status == PGRES_FATAL_ERROR)
-			plshard_conn_forget_settings(conn);
-		if (p->kind == PENDING_SETUP)
-		{
-			plshard_conn_finish_setup(conn, conn->io.result);
-			if (conn->io.state == CONN_LOST)
-				return;
-		}
-		if (p->kind == PENDING_PREPARE && p->statement)
-		{
-			plshard_statement_answered(conn, p->statement, status == PGRES_COMMAND_OK);
-			p->statement = NULL;
-		}
 
 		if (status == PGRES_PIPELINE_SYNC)
 		{
@@ -346,7 +358,7 @@ plshard_conn_drain(NodeConn *conn)
 	if (conn->io.state == CONN_CONNECTING ||
 		(conn->io.state == CONN_READY && plshard_conn_awaited(conn)))
 		plshard_conn_close(conn);
-	conn->in_use = 0;
+	plshard_conn_set_in_use(conn, 0);
 }
 
 uint32

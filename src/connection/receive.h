@@ -15,6 +15,16 @@
  */
 typedef void (*ResultHandler) (NodeConn *conn, Pending *pending, PGresult *result, void *arg);
 
+/* For a handler that keeps the result: it is the handler's from now on, to be cleared by it. */
+static inline PGresult *
+plshard_conn_take_result(NodeConn *conn)
+{
+	PGresult   *result = conn->io.result;
+
+	conn->io.result = NULL;
+	return result;
+}
+
 /*
  * Goes on with whatever the socket allows: handshake, sending, receiving.
  * Results are given to the handler.  State CONN_LOST afterwards where the

@@ -96,8 +96,7 @@ plshard_conn_begin_setup(NodeConn *conn)
 	}
 	if (conn->session.pooled)
 	{
-		conn->session.has_schema = true;	/* only static clusters are */
-		conn->session.other_server = false;
+		plshard_conn_expect_schema(conn);	/* only static clusters are, and they need none */
 		become_ready(conn);
 		return;
 	}
@@ -140,4 +139,11 @@ plshard_conn_finish_setup(NodeConn *conn, const PGresult *result)
 	conn->session.was_writable = false;
 	conn->session.writes_in_a_row = 0;
 	become_ready(conn);
+}
+
+void
+plshard_conn_expect_schema(NodeConn *conn)
+{
+	conn->session.has_schema = true;
+	conn->session.other_server = false;
 }

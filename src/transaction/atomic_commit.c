@@ -297,7 +297,7 @@ plshard_atomic_send_with_call(const AtomicCommit *commit, NodeConn *conn, void *
 {
 	const Participant *p = participant_of(commit, conn);
 
-	conn->session.sync_wait_cancelled = false;
+	plshard_conn_expect_sync_wait(conn);
 	if (p == commit->decider)
 		send_constraints(conn, owner);
 	else

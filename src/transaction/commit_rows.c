@@ -28,6 +28,13 @@ static const char row_sql[] =
 "THEN CASE WHEN pg_catalog.set_config('synchronous_commit', 'on', true) OPERATOR(pg_catalog.=) 'on' "
 "THEN 'committed' END ELSE 'committed' END)";
 
+/* Rows on a connection's node that the next transactions there may delete. */
+typedef struct ResolvedRows
+{
+	int			n;
+	char		gids[MAX_RESOLVED_ROWS][PLSHARD_PREPARED_NAME_SIZE];
+} ResolvedRows;
+
 /* Deletes rows that are not needed any more. */
 static const char resolved_rows_sql[] =
 "DELETE FROM plshard_node.transaction WHERE gid OPERATOR(pg_catalog.=) ANY ($1)";
@@ -40,9 +47,8 @@ resolved_rows(const NodeConn *conn)
 
 	initStringInfo(&array);
 	appendStringInfoChar(&array, '{');
-	for (int i = 0; i < conn->session.nresolved_rows; i++)
-		appendStringInfo(&array, "%s%s", i > 0 ? "," : "",
-						 conn->session.resolved_rows + i * PLSHARD_PREPARED_NAME_SIZE);
+	for (int i = 0; i < conn->resolved_rows->n; i++)
+		appendStringInfo(&array, "%s%s", i > 0 ? "," : "", conn->resolved_rows->gids[i]);
 	appendStringInfoChar(&array, '}');
 	return array.data;
 }
@@ -55,7 +61,8 @@ resolved_rows(const NodeConn *conn)
 static bool
 deletes_rows(const NodeConn *conn)
 {
-	return conn->session.nresolved_rows == MAX_RESOLVED_ROWS && !IsolationUsesXactSnapshot();
+	return conn->resolved_rows != NULL && conn->resolved_rows->n == MAX_RESOLVED_ROWS &&
+		!IsolationUsesXactSnapshot();
 }
 
 /* The server replans a prepared statement when search_path has changed, so each path has its own. */
@@ -83,16 +90,21 @@ plshard_send_commit_row(NodeConn *conn, const char *gid, void *owner)
 void
 plshard_commit_row_is_resolved(NodeConn *conn, const char *gid)
 {
+	ResolvedRows *rows;
+
 	if (conn->io.state != CONN_READY)
 		return;					/* recovery deletes it */
+	rows = conn->resolved_rows;
+	if (rows == NULL)
+	{
+		rows = MemoryContextAlloc(conn->context, sizeof(ResolvedRows));
+		rows->n = 0;
+		conn->resolved_rows = rows;
+	}
 	if (deletes_rows(conn))
-		conn->session.nresolved_rows = 0;
-	if (conn->session.nresolved_rows == MAX_RESOLVED_ROWS)
+		rows->n = 0;
+	if (rows->n == MAX_RESOLVED_ROWS)
 		return;
-	if (conn->session.resolved_rows == NULL)
-		conn->session.resolved_rows = MemoryContextAlloc(conn->context,
-												MAX_RESOLVED_ROWS * PLSHARD_PREPARED_NAME_SIZE);
-	strlcpy(conn->session.resolved_rows + conn->session.nresolved_rows++ * PLSHARD_PREPARED_NAME_SIZE, gid,
-			PLSHARD_PREPARED_NAME_SIZE);
+	strlcpy(rows->gids[rows->n++], gid, PLSHARD_PREPARED_NAME_SIZE);
 }
 

@@ -9,6 +9,7 @@
 #include "connection/health.h"
 #include "connection/pipeline.h"
 #include "connection/pump.h"
+#include "connection/receive.h"
 #include "connection/remote_error.h"
 #include "connection/remote_result.h"
 #include "miscadmin.h"
@@ -59,8 +60,7 @@ handle_result(NodeConn *conn, Pending *pending, PGresult *result, void *arg)
 		case PGRES_FATAL_ERROR:
 			if (p->error == NULL)
 			{
-				conn->io.result = NULL;	/* ours now */
-				p->error = plshard_own_result(result);
+				p->error = plshard_own_result(plshard_conn_take_result(conn));
 				p->probe_at = deadline_in(p->map->options.node_timeout);
 			}
 			break;
@@ -114,7 +114,7 @@ plshard_participant_begin(Participant *p)
 	p->error = NULL;
 	p->probe_at = deadline_in(p->map->options.node_timeout);
 	memset(&p->lock_wait, 0, sizeof(p->lock_wait));
-	p->conn->session.sync_wait_cancelled = false;
+	plshard_conn_expect_sync_wait(p->conn);
 	plshard_xact_release_call(p->conn, p);
 }
 

@@ -103,11 +103,7 @@ plshard_xact_open(NodeConn *conn, bool write, uint64 call, void *owner)
 		conn->xact.must_commit = false;
 		conn->xact.nkey_locks = 0;
 		if (conn->session.pooled)
-		{
-			/* the pooler may give it another session, which has the default settings */
-			plshard_conn_forget_settings(conn);
-			conn->session.statement_timeout = 0;
-		}
+			plshard_conn_note_defaults(conn);
 	}
 	while (conn->xact.depth < level && conn->io.state == CONN_READY)
 	{
