@@ -11,6 +11,7 @@
 #include "access/htup_details.h"
 #include "base/compat.h"
 #include "call/result.h"
+#include "call/wire_types.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "funcapi.h"

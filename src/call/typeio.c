@@ -7,10 +7,10 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "base/characters.h"
 #include "base/compat.h"
 #include "call/typeio.h"
+#include "call/wire_types.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -18,175 +18,10 @@
 #include "port/pg_bswap.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 #include "utils/typcache.h"
 #include "utils/xml.h"
-
-/* What of a type's binary format must be known. */
-typedef enum WireKind
-{
-	NOT_IN_BINARY,
-	PLAIN_BINARY,
-	CHARACTER_BINARY			/* send and receive convert characters between
-								 * the database's and the client's encoding */
-} WireKind;
-
-/*
- * The types whose send and receive functions agree in all supported releases.
- * Not among them: reg* types (oids of one server), xml (declares an encoding),
- * interval (17 gave infinity a form that 16 reads as a number), int2vector and
- * oidvector (receive takes no empty ones), anonymous and catalog row types.
- */
-static WireKind
-wire_kind(Oid type)
-{
-	switch (type)
-	{
-		case BOOLOID:
-		case BYTEAOID:
-		case CHAROID:
-		case INT8OID:
-		case INT2OID:
-		case INT4OID:
-		case OIDOID:
-		case TIDOID:
-		case XIDOID:
-		case CIDOID:
-		case XID8OID:
-		case POINTOID:
-		case LSEGOID:
-		case PATHOID:
-		case BOXOID:
-		case POLYGONOID:
-		case LINEOID:
-		case CIRCLEOID:
-		case FLOAT4OID:
-		case FLOAT8OID:
-		case NUMERICOID:
-		case CASHOID:
-		case MACADDROID:
-		case MACADDR8OID:
-		case INETOID:
-		case CIDROID:
-		case DATEOID:
-		case TIMEOID:
-		case TIMETZOID:
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-		case BITOID:
-		case VARBITOID:
-		case UUIDOID:
-		case PG_LSNOID:
-		case PG_SNAPSHOTOID:
-		case INT4RANGEOID:
-		case INT8RANGEOID:
-		case NUMRANGEOID:
-		case DATERANGEOID:
-		case TSRANGEOID:
-		case TSTZRANGEOID:
-		case INT4MULTIRANGEOID:
-		case INT8MULTIRANGEOID:
-		case NUMMULTIRANGEOID:
-		case DATEMULTIRANGEOID:
-		case TSMULTIRANGEOID:
-		case TSTZMULTIRANGEOID:
-			return PLAIN_BINARY;
-		case TEXTOID:
-		case VARCHAROID:
-		case BPCHAROID:
-		case NAMEOID:
-		case JSONOID:
-		case JSONBOID:
-		case JSONPATHOID:
-		case TSVECTOROID:
-		case TSQUERYOID:
-			return CHARACTER_BINARY;
-		default:
-			return NOT_IN_BINARY;
-	}
-}
-
-/* The same of a type or of an array's elements; any Oid will do. */
-static WireKind
-wire_kind_of_container(Oid type)
-{
-	WireKind	kind = wire_kind(type);
-
-	/* other servers' user-defined types may have any Oid above; the vectors look like arrays */
-	if (kind == NOT_IN_BINARY && OidIsValid(type) && type < FirstGenbkiObjectId &&
-		type != INT2VECTOROID && type != OIDVECTOROID)
-		kind = wire_kind(get_element_type(type));
-	return kind;
-}
-
-/* Whether values of exactly this type travel in binary.  Takes any Oid of a node. */
-static bool
-is_wire_type(Oid type)
-{
-	return wire_kind_of_container(type) != NOT_IN_BINARY;
-}
-
-bool
-plshard_is_common_type(Oid type)
-{
-	switch (type)
-	{
-		case INT2VECTOROID:
-		case OIDVECTOROID:
-		case INTERVALOID:
-		case INTERVALARRAYOID:
-		case XMLOID:
-		case XMLARRAYOID:
-			return true;
-		default:
-			return is_wire_type(type);
-	}
-}
-
-Oid
-plshard_wire_type(Oid type)
-{
-	Oid			base = getBaseType(type);
-
-	return is_wire_type(base) ? base : InvalidOid;
-}
-
-char *
-plshard_remote_type_name(Oid type)
-{
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	Form_pg_type form;
-	char	   *name;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for type %u", type);
-	form = (Form_pg_type) GETSTRUCT(tuple);
-
-	/* int2vector and oidvector look like arrays, but have names of their own */
-	if (IsTrueArrayType(form) && form->typstorage != TYPSTORAGE_PLAIN)
-		name = psprintf("%s[]", plshard_remote_type_name(form->typelem));
-	else if (type < FirstNormalObjectId)	/* made by initdb: on every server */
-		name = quote_qualified_identifier(get_namespace_name(form->typnamespace),
-										  NameStr(form->typname));
-	else
-		name = pstrdup(quote_identifier(NameStr(form->typname)));
-
-	ReleaseSysCache(tuple);
-	return name;
-}
-
-char *
-plshard_result_cast_name(Oid type)
-{
-	Oid			base = getBaseType(type);
-
-	if (base >= FirstNormalObjectId || get_typtype(base) == TYPTYPE_PSEUDO)
-		return NULL;
-	return plshard_remote_type_name(base);
-}
 
 /*
  * Settings under which text is written and read
@@ -318,7 +153,7 @@ plshard_init_encoder(ParamEncoder *encoder, Oid type, MemoryContext context)
 	{
 		encoder->format = 1;
 		encoder->method = encoding_method(encoder->wire_type);
-		encoder->converts = wire_kind_of_container(encoder->wire_type) == CHARACTER_BINARY;
+		encoder->converts = plshard_wire_kind(encoder->wire_type) == CHARACTER_BINARY;
 		getTypeBinaryOutputInfo(encoder->wire_type, &function, &is_varlena);
 	}
 	else
@@ -535,7 +370,7 @@ plshard_init_decoder(ColumnDecoder *decoder, Oid type, int32 typmod,
 	if (OidIsValid(decoder->wire_type))
 	{
 		decoder->method = decoding_method(decoder->wire_type, decoder->typmod);
-		decoder->converts = wire_kind_of_container(decoder->wire_type) == CHARACTER_BINARY;
+		decoder->converts = plshard_wire_kind(decoder->wire_type) == CHARACTER_BINARY;
 		getTypeBinaryInputInfo(decoder->wire_type, &function, &decoder->receive_param);
 		fmgr_info_cxt(function, &decoder->receive, context);
 	}
@@ -593,7 +428,7 @@ plshard_open_column(ColumnDecoder *decoder, const PGresult *result, int column)
 	if (PQfformat(result, column) == 0 || is_expected(decoder, actual) ||
 		actual == decoder->other_type)
 		return true;
-	if (!is_wire_type(actual))
+	if (plshard_wire_kind(actual) == NOT_IN_BINARY)
 		return false;
 
 	decoder->other_type = actual;
@@ -729,7 +564,7 @@ static pg_noinline Datum
 decode_other(ColumnDecoder *decoder, char *bytes, int length)
 {
 	Datum		value = receive(&decoder->other_receive, decoder->other_param, -1,
-								wire_kind_of_container(decoder->other_type) == CHARACTER_BINARY,
+								plshard_wire_kind(decoder->other_type) == CHARACTER_BINARY,
 								bytes, length);
 	int			nest_level = pin_output_settings();
 	char	   *string;

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "call/wire_types.h"
 #include "language/body_sql.h"
 #include "language/expr.h"
 #include "language/query.h"

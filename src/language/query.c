@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "call/wire_types.h"
 #include "language/query.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
