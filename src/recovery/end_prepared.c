@@ -16,7 +16,7 @@
 char *
 plshard_prepared_command(const char *command, const char *gid, int32 node_id)
 {
-	return psprintf("%s %s", command, quote_literal_cstr(plshard_prepared_name(gid, node_id)));
+	return psprintf("%s '%s:%d'", command, gid, node_id);
 }
 
 /* Queues a change of the role, in a batch of its own, since the command must be one, too. */

@@ -19,7 +19,8 @@ plshard_end_command(bool commit)
 
 /*
  * A command with the name of a transaction's part on a node: one of the two above, or
- * PREPARE TRANSACTION.  "gid" is the transaction's text.  palloc'd.
+ * PREPARE TRANSACTION.  "gid" is the transaction's text, in which no character needs to be
+ * quoted (plshard_gid_parse lets no other pass).  palloc'd.
  */
 extern char *plshard_prepared_command(const char *command, const char *gid, int32 node_id);
 
