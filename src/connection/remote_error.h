@@ -6,8 +6,6 @@
 #ifndef PLSHARD_REMOTE_ERROR_H
 #define PLSHARD_REMOTE_ERROR_H
 
-#include "postgres.h"
-
 #include "libpq-fe.h"
 
 /* Where a remote error happened; any pointer may be NULL. */

@@ -11,8 +11,6 @@
 #ifndef PLSHARD_SESSION_KEY_H
 #define PLSHARD_SESSION_KEY_H
 
-#include "postgres.h"
-
 /*
  * The first part is the front's: it changes with each start of its server.  The
  * second is the process id of the session.

@@ -7,8 +7,6 @@
 #ifndef PLSHARD_LINT_H
 #define PLSHARD_LINT_H
 
-#include "postgres.h"
-
 #include "ast.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_node.h"

@@ -7,8 +7,6 @@
 #ifndef PLSHARD_CHANGE_LOCK_H
 #define PLSHARD_CHANGE_LOCK_H
 
-#include "postgres.h"
-
 /*
  * Waits until no placement is being made from the definition, and holds off
  * further ones until the end of the transaction.  A change of a cluster

@@ -6,8 +6,6 @@
 #ifndef PLSHARD_REPLAY_ENUM_H
 #define PLSHARD_REPLAY_ENUM_H
 
-#include "postgres.h"
-
 #include "nodes/pg_list.h"
 
 /*

@@ -8,8 +8,6 @@
 #ifndef PLSHARD_RECOVERY_WORKER_H
 #define PLSHARD_RECOVERY_WORKER_H
 
-#include "postgres.h"
-
 /* Called by _PG_init, after plshard_settings_init: registers the worker at the server's start. */
 extern void plshard_recovery_worker_init(void);
 
