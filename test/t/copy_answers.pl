@@ -97,7 +97,9 @@ if ($liar == 0)
 		{
 			my ($type, $length) = unpack('A N', $head);
 			my $body = $length > 4 ? take($client, $length - 4) : '';
-			$setup = $body =~ /current_setting/ ? ($start =~ /short/ ? 3 : 5) : 0 if $type eq 'P';
+			# one column for each setting, and six
+			my $all = 6 + (() = $body =~ /set_config/g);
+			$setup = $body =~ /current_setting/ ? ($start =~ /short/ ? 3 : $all) : 0 if $type eq 'P';
 			$plain = $body =~ /plain_lie/ if $type eq 'P';
 			my ($how) = $type eq 'B' && $plain ? $body =~ /(copy \w+)/ : ();
 			syswrite($client, defined $how ? message('2', '') . $others{$how} : answer($type, $body, $setup));
