@@ -188,7 +188,7 @@ plshard_node_seen(const ClusterMap *map, int node, bool alive)
 
 typedef enum ProbeState
 {
-	PROBE_PAUSED,				/* refused for now: connect again at "again" */
+	PROBE_PAUSED,				/* the server starts or stops: connect again at "again" */
 	PROBE_CONNECTING,
 	PROBE_ASKING,
 	PROBE_ANSWERED,

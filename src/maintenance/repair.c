@@ -183,7 +183,7 @@ turn_entry(RepairList *list, RepairEntry *entry)
 	reached = entry->job->reached;
 	end_job(entry, ENTRY_FAILED);
 	if (!list->go_on || plshard_is_cancel(entry->error))
-		ReThrowError(entry->error);
+		plshard_rethrow(entry->error);
 	if (superfluous)
 	{
 		/* another session has repaired it */
@@ -401,6 +401,6 @@ plshard_repair_cluster(PG_FUNCTION_ARGS)
 	for (int i = 0; i < list.nentries && error == NULL; i++)
 		error = list.entries[i].error;
 	if (error != NULL && progress.ndone == 0)
-		ReThrowError(error);
+		plshard_rethrow(error);
 	return (Datum) 0;
 }

@@ -177,7 +177,7 @@ turn_or_warn(Reader *reader)
 	if (error == NULL)
 		return;
 	if (plshard_is_cancel(error))
-		ReThrowError(error);
+		plshard_rethrow(error);
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg("could not verify node \"%s\": %s",
@@ -383,7 +383,7 @@ recheck_shard(Oid server_oid, Reading *readings, int nreadings)
 	if (error != NULL)
 	{
 		if (plshard_is_cancel(error))
-			ReThrowError(error);
+			plshard_rethrow(error);
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
 				 errmsg("could not verify shard " INT64_FORMAT ": %s",
